@@ -1,0 +1,1 @@
+"""Encore's sound chain."""

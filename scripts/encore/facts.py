@@ -1,0 +1,172 @@
+"""What a scan tells of a recording, as plain data that is written to and read from JSON.
+
+Times are seconds on the source's own clock (the container's timestamps, not shifted to zero);
+ratios and rates are exact fractions, written as "num/den".
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+__all__ = [
+    "Borders",
+    "Chapter",
+    "ColourFact",
+    "Damage",
+    "Hum",
+    "PictureFacts",
+    "Ratio",
+    "Scan",
+    "SoundFacts",
+    "StreamFacts",
+]
+
+Ratio = Annotated[
+    Fraction,
+    BeforeValidator(lambda value: Fraction(value) if isinstance(value, str | int) else value),
+    PlainSerializer(lambda value: f"{value.numerator}/{value.denominator}", return_type=str),
+]
+
+Structure = Literal["interlaced", "progressive", "telecine", "mixed"]
+FieldOrder = Literal["top", "bottom"]
+
+
+class Facts(BaseModel):
+    """A frozen record that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Chapter(Facts):
+    """One chapter mark."""
+
+    start_s: float
+    end_s: float | None = None
+    title: str = ""
+
+
+class StreamFacts(Facts):
+    """One stream of the container, of any kind."""
+
+    index: int
+    kind: Literal["video", "audio", "subtitle", "attachment", "data"]
+    codec: str
+    language: str | None = None
+    title: str | None = None
+    default: bool = False
+    start_s: float | None = None
+    duration_s: float | None = None
+
+
+class ColourFact(Facts):
+    """One colour property, by its FFmpeg name ("bt470bg", "smpte170m", "bt709", "tv", "left" ...)."""
+
+    value: str
+    tagged: bool
+    why: str
+
+
+class Borders(Facts):
+    """Black lines around the picture, in source pixels."""
+
+    left: int = 0
+    right: int = 0
+    top: int = 0
+    bottom: int = 0
+
+
+class PictureFacts(Facts):
+    """The picture stream: its shape, clock, colour, and what its fields really hold."""
+
+    stream: int
+    codec: str
+    width: int
+    height: int
+    bits: int
+    pixel_format: str
+    sample_aspect: Ratio
+    sample_aspect_tagged: bool
+    display_aspect: Ratio
+    rate: Ratio
+    rate_constant: bool
+    rate_why: str
+    frames: int
+    start_s: float
+    """The time of the first frame that decodes."""
+    duration_s: float
+    matrix: ColourFact
+    transfer: ColourFact
+    primaries: ColourFact
+    range: ColourFact
+    chroma_location: ColourFact
+    flagged: Literal["interlaced", "progressive", "mixed", "unknown"]
+    structure: Structure
+    field_order: FieldOrder | None
+    structure_why: str
+    structure_confidence: float
+    """0..1: the share of the examined moving pictures that agree."""
+    pulldown: Literal["none", "soft", "hard"] = "none"
+    borders: Borders = Borders()
+    cuts: list[int] = []
+    """Frame numbers that begin a new shot, within the frames that were examined."""
+    examined_frames: int = 0
+
+
+class Hum(Facts):
+    """Mains hum: the fundamental found, and the level of its lines together."""
+
+    mains_hz: float
+    level_dbfs: float
+
+
+class SoundFacts(Facts):
+    """One sound stream. Loudness is None where nothing louder than -70 LUFS was measured."""
+
+    stream: int
+    track: int
+    """Counted among the sound streams only, from 0."""
+    codec: str
+    rate_hz: int
+    channels: int
+    layout: str
+    language: str | None = None
+    title: str | None = None
+    default: bool = False
+    start_s: float
+    duration_s: float
+    measured_s: float = 0.0
+    """How much of the sound the figures below were measured on."""
+    loudness_lufs: float | None = None
+    loudness_range_lu: float | None = None
+    true_peak_dbtp: float | None = None
+    clipped_samples: int | None = None
+    hum: Hum | None = None
+
+
+class Damage(Facts):
+    """Something lost or broken in the source, and when."""
+
+    at_s: float | None
+    what: str
+
+
+class Scan(Facts):
+    """Everything a scan found. `source` is what the user named; `media` is the file that is read."""
+
+    version: Literal[1] = 1
+    encore: str
+    source: str
+    media: str
+    size_bytes: int
+    container: str
+    title: str | None = None
+    duration_s: float
+    streams: list[StreamFacts]
+    chapters: list[Chapter] = []
+    picture: PictureFacts | None = None
+    sound: list[SoundFacts] = []
+    damage: list[Damage] = []
+    full: bool = False

@@ -1,0 +1,1 @@
+"""Encore's picture filters for VapourSynth."""
