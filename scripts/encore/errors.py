@@ -18,6 +18,6 @@ class RequestError(EncoreError):
 
 
 class JobError(EncoreError):
-    """The request was right and the job failed: a process died, a disk filled, a check did not hold."""
+    """The job failed: a process died, a disk filled, a check did not hold."""
 
     exit_code = FAILED

@@ -62,7 +62,7 @@ class StreamFacts(Facts):
 
 
 class ColourFact(Facts):
-    """One colour property, by its FFmpeg name ("bt470bg", "smpte170m", "bt709", "tv", "left" ...)."""
+    """One colour property, by its FFmpeg name ("bt470bg", "bt709", "tv", "left" ...)."""
 
     value: str
     tagged: bool
@@ -154,7 +154,7 @@ class Damage(Facts):
 
 
 class Scan(Facts):
-    """Everything a scan found. `source` is what the user named; `media` is the file that is read."""
+    """Everything a scan found. `source` is what the user named; `media` is the file read."""
 
     version: Literal[1] = 1
     encore: str

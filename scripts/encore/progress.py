@@ -1,4 +1,4 @@
-"""Progress for people and for programs: a live bar, plain lines, NDJSON, or silence; always on stderr.
+"""Progress for people and programs: a live bar, plain lines, NDJSON or silence; always on stderr.
 
 `--progress json` writes one object a line:
 `{"event": "progress", "stage": ..., "done": n, "total": n, "fps": x, "eta_s": x}`.
@@ -13,7 +13,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Literal, Protocol
 
@@ -25,6 +25,8 @@ __all__ = ["Mode", "Reporter", "StageMeter", "Update", "reporter"]
 Mode = Literal["auto", "plain", "json", "none"]
 Update = Callable[[float, float | None], None]
 """`update(done, total)`: how much of a stage is done; total is None where it is not known."""
+Stage = AbstractContextManager[Update]
+"""A running stage, as a context manager that gives `update`."""
 
 _TIME_CONSTANT_S = 10.0
 _PLAIN_EVERY_S = 10.0
@@ -42,13 +44,6 @@ class Reporter(Protocol):
 
     def warn(self, text: str) -> None:
         """Tell one line of something the user should know."""
-
-
-class Stage(Protocol):
-    """A running stage, as a context manager that gives `update(done, total)`."""
-
-    def __enter__(self) -> Update: ...
-    def __exit__(self, *exc: object) -> None: ...
 
 
 @dataclass
@@ -86,7 +81,7 @@ class StageMeter:
 
 
 def reporter(mode: Mode = "auto", stream: IO[str] | None = None) -> Reporter:
-    """The reporter for `--progress MODE`; "auto" is a live bar on a terminal and plain lines elsewhere."""
+    """The reporter for a mode; "auto" is a live bar on a terminal and plain lines elsewhere."""
     out = stream if stream is not None else sys.stderr
     if mode == "auto":
         return _Live(out) if out.isatty() else _Lines(_plain_writer(out))
