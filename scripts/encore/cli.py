@@ -1,0 +1,320 @@
+"""The command line: `encore remaster`, `scan`, `script`, `audio`, `demo`, `presets`, `doctor`.
+
+Exit codes: 0 done and verified, 1 the job failed, 2 the request was wrong, 130 interrupted.
+Every error is one line on stderr.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import click
+import typer
+
+from encore import __version__
+from encore.errors import DONE, FAILED, INTERRUPTED, WRONG, EncoreError, RequestError
+from encore.progress import Mode, reporter
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="encore",
+    help="Remasters old concert recordings, picture and sound.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+presets = typer.Typer(help="The presets that come with Encore.", rich_markup_mode=None)
+app.add_typer(presets, name="presets", no_args_is_help=True)
+
+Preset = Annotated[str, typer.Option(help="A preset's name, or the path of a .toml file.")]
+Settings = Annotated[
+    list[str], typer.Option("--set", help="One setting over the preset's, as key=value.")
+]
+Progress = Annotated[Mode, typer.Option("--progress", help="How progress is told, on stderr.")]
+Work = Annotated[Path | None, typer.Option(help="Where work files go, and are kept.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+Range = Annotated[
+    str | None, typer.Option("--range", help="Only this part, A-B, as in 90-120 or 1:30-2:00.")
+]
+Device = Annotated[
+    str, typer.Option(help="auto or cpu: the filters there are now run on the CPU alone.")
+]
+
+
+@app.command()
+def remaster(
+    source: Annotated[str, typer.Argument(help="A file, a VIDEO_TS folder, or a disc image.")],
+    output: Annotated[Path, typer.Argument(help=".mkv, .mp4, .mov; or .flac, .wav for sound.")],
+    preset: Preset = "auto",
+    settings: Settings = [],  # noqa: B006 -- typer reads the default, and copies it
+    part: Range = None,
+    device: Device = "auto",
+    work: Work = None,
+    overwrite: Overwrite = False,
+    progress: Progress = "auto",
+) -> None:
+    """Remaster a recording: picture and sound, verified."""
+    from encore.job import Request, parse_range
+
+    _check_device(device)
+    range_s = None if part is None else parse_range(part)
+    _remaster(
+        Request(Path(source), output, preset, tuple(settings), range_s, work, overwrite), progress
+    )
+
+
+@app.command()
+def audio(
+    source: Annotated[str, typer.Argument(help="A sound file, or a film.")],
+    output: Annotated[Path, typer.Argument(help=".flac, .wav, .w64 or .rf64.")],
+    preset: Preset = "audio-only",
+    settings: Settings = [],  # noqa: B006
+    part: Range = None,
+    work: Work = None,
+    overwrite: Overwrite = False,
+    progress: Progress = "auto",
+) -> None:
+    """Remaster the sound alone."""
+    from encore.encode import SOUND_SUFFIXES
+    from encore.job import Request, parse_range
+
+    if output.suffix.lower() not in SOUND_SUFFIXES:
+        allowed = ", ".join(SOUND_SUFFIXES)
+        raise RequestError(f"the output {output.name!r} must end in one of {allowed}")
+    range_s = None if part is None else parse_range(part)
+    _remaster(
+        Request(Path(source), output, preset, tuple(settings), range_s, work, overwrite), progress
+    )
+
+
+@app.command()
+def scan(
+    source: Annotated[str, typer.Argument(help="A file, a VIDEO_TS folder, or a disc image.")],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the scan here; - is stdout.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Look at the whole file.")] = False,
+    work: Work = None,
+    progress: Progress = "auto",
+) -> None:
+    """Tell what a recording is, and what is wrong with it."""
+    from rich.console import Console
+
+    from encore import scan as scanning
+    from encore.source import open_source
+    from encore.table import show
+
+    said = reporter(progress)
+    with _work_folder(work) as folder:
+        found = scanning.scan(
+            open_source(source, folder, said), work=folder, full=full, reporter=said
+        )
+    text = found.model_dump_json(indent=2)
+    if json_file is None:
+        show(found, Console())
+    elif str(json_file) == "-":
+        print(text)  # noqa: T201 -- the answer itself
+    else:
+        _write_text(json_file, text + "\n")
+        show(found, Console(stderr=True))
+
+
+@app.command()
+def script(
+    source: Annotated[str, typer.Argument(help="A file, a VIDEO_TS folder, or a disc image.")],
+    output: Annotated[Path | None, typer.Option("-o", help="The .vpy; else stdout.")] = None,
+    preset: Preset = "auto",
+    settings: Settings = [],  # noqa: B006
+    work: Work = None,
+    progress: Progress = "auto",
+) -> None:
+    """Write the picture chain as a script for vspipe and every VapourSynth editor."""
+    from encore import scan as scanning
+    from encore.cache import cache_dir
+    from encore.job import prepare
+    from encore.script import picture_script
+    from encore.source import open_source
+
+    said = reporter(progress)
+    # The script names files here (the index, a disc's remux), so they must outlive this command.
+    folder = work if work is not None else cache_dir() / "scripts"
+    folder.mkdir(parents=True, exist_ok=True)
+    found = scanning.scan(open_source(source, folder, said), work=folder, reporter=said)
+    _, chosen = prepare(found, preset, settings, said)
+    text = picture_script(found, chosen)
+    if output is None:
+        print(text, end="")  # noqa: T201 -- the answer itself
+    else:
+        _write_text(output, text)
+        said.say(f"{output}: written; try: vspipe --info {output}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where it goes.")] = Path("encore-demo"),
+    seconds: Annotated[float, typer.Option(help="How long the concert is.", min=2, max=60)] = 6.0,
+    progress: Progress = "auto",
+) -> None:
+    """Draw and play a little concert, record it badly, and remaster it."""
+    from encore import demo as show
+    from encore.job import Request
+    from encore.job import remaster as run
+
+    said = reporter(progress)
+
+    def remastered(source: Path, output: Path) -> object:
+        quick = ("encode.preset=veryfast",)
+        request = Request(source, output, "concert-dvd-pal", quick, overwrite=True)
+        return run(request, said)
+
+    show.run(out, seconds=seconds, device="cpu", reporter=said, remaster=remastered)
+
+
+@app.command()
+def doctor() -> None:
+    """Check everything that Encore needs, and say the cure of what is missing."""
+    from rich.console import Console
+
+    from encore import doctor as examination
+
+    findings = examination.examine()
+    examination.show(findings, Console())
+    if any(finding.ok is False for finding in findings):
+        raise typer.Exit(FAILED)
+
+
+@presets.command("list")
+def presets_list() -> None:
+    """The names of the presets, and what each is for."""
+    from encore.preset import load, names
+
+    for name in names():
+        title = "chosen from the scan, and said" if name == "auto" else load(name).title
+        print(f"{name:<24} {title}")  # noqa: T201
+
+
+@presets.command("show")
+def presets_show(name: str) -> None:
+    """Every setting of a preset, as --set names it."""
+    from encore.preset import flatten, load
+
+    for key, value in flatten(load(name)).items():
+        print(f"{key} = {_toml(value)}")  # noqa: T201
+
+
+@presets.command("check")
+def presets_check(path: Annotated[str, typer.Argument(help="A .toml file, or a name.")]) -> None:
+    """Say whether a preset file is right."""
+    from encore.preset import load
+
+    print(f"{path}: right ({load(path).title or 'no title'})")  # noqa: T201
+
+
+def main() -> NoReturn:
+    """Run the command line, and leave with its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        answer = app(standalone_mode=False)
+        code = answer if isinstance(answer, int) else DONE
+    except EncoreError as error:
+        code = _say(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError:
+        code = WRONG
+    except click.UsageError as error:
+        code = _say(error.format_message(), WRONG)
+    except (KeyboardInterrupt, click.Abort):
+        code = _say("interrupted; nothing was given its final name. Run it again", INTERRUPTED)
+    except BrokenPipeError:
+        code = DONE
+    except Exception as error:
+        code = _say(f"{_unforeseen(error)}", FAILED)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
+
+
+def _remaster(request: Any, progress: Mode) -> None:
+    from encore.job import remaster as run
+
+    run(request, reporter(progress))
+
+
+def _check_device(device: str) -> None:
+    if device in ("auto", "cpu"):
+        return
+    raise RequestError(
+        f"--device {device}: the filters of these presets run on the CPU; use cpu or auto"
+    )
+
+
+def _work_folder(work: Path | None) -> Any:
+    from contextlib import nullcontext
+
+    if work is None:
+        return _TemporaryFolder()
+    work.mkdir(parents=True, exist_ok=True)
+    return nullcontext(work)
+
+
+class _TemporaryFolder:
+    """A folder for the time of a command, as a Path."""
+
+    def __enter__(self) -> Path:
+        self._folder = tempfile.TemporaryDirectory(prefix="encore-")
+        return Path(self._folder.name)
+
+    def __exit__(self, *exc: object) -> None:
+        self._folder.cleanup()
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise RequestError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(text: str, code: int) -> int:
+    print(f"encore: {' '.join(text.split())}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _unforeseen(error: Exception) -> str:
+    """An error that nobody foresaw: one line, and the trace in a file for whoever mends it."""
+    import traceback
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="encore-", suffix=".log", delete=False, encoding="utf-8"
+    ) as log:
+        traceback.print_exception(error, file=log)
+        log.write(f"\nencore {__version__}, {' '.join(sys.argv)}\n")
+    return (
+        f"{type(error).__name__}: {error} (this is a fault of Encore; the trace is in {log.name})"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,461 @@
+"""A remaster from start to end: look, choose, master the sound, render the picture, join, verify.
+
+Everything between lives in the work folder; the output gets its name by one rename, after it was
+read back. What was decided is written there as plain JSON, and the picture chain as `picture.vpy`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import encoreaudio
+from encore import __version__, encode
+from encore.encode import PICTURE_SUFFIXES, SOUND_SUFFIXES, Clip
+from encore.errors import JobError, RequestError
+from encore.facts import Scan, SoundFacts, StreamFacts
+from encore.mux import Plan, mux, plan
+from encore.preset import Preset, choose, load, with_settings
+from encore.progress import Reporter
+from encore.render import clip_of, render
+from encore.scan import scan
+from encore.script import FrameRange, output_rate, picture_script
+from encore.source import Source, open_source
+from encore.verify import Expected, Verified, verify
+
+__all__ = ["Request", "Result", "parse_range", "prepare", "remaster"]
+
+_RANGE = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    source: Path
+    output: Path
+    preset: str = "auto"
+    settings: Sequence[str] = ()
+    range_s: tuple[float, float] | None = None
+    """Seconds of the picture, from its first frame."""
+    work: Path | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was made."""
+
+    output: Path
+    report: Path
+    verified: Verified
+
+
+@dataclass
+class _Job:
+    request: Request
+    reporter: Reporter
+    work: Path
+    scan: Scan
+    preset_name: str
+    preset: Preset
+    script: Path | None = None
+    clip: Clip | None = None
+    start_s: float = 0.0
+    took_s: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Tell the user, and remember it for the report."""
+        self.notes.append(text)
+        self.reporter.warn(text)
+
+
+def remaster(request: Request, reporter: Reporter) -> Result:
+    """Do the whole job. Raises RequestError where nothing was begun, JobError where it failed."""
+    began = time.monotonic()
+    output = _checked_output(request)
+    work = request.work or output.with_name(output.name + ".encore")
+    with _folder(work, ours=request.work is None):
+        took: dict[str, float] = {}
+        with _timed(took, "scan"):
+            source = open_source(request.source, work, reporter)
+            found = scan(source, work=work, reporter=reporter)
+        name, preset = prepare(found, request.preset, request.settings, reporter)
+        job = _Job(request, reporter, work, found, name, preset, took_s=took)
+        _write(work / "scan.json", found.model_dump(mode="json"))
+        partial = output.with_name(f".{output.stem}.encore-partial{output.suffix}")
+        try:
+            made = _make(job, source, output, partial)
+            with _timed(job.took_s, "verify"), reporter.stage("verify", unit="frames") as update:
+                verified = verify(partial, made.expected, update)
+            _commit(partial, output)
+        finally:
+            partial.unlink(missing_ok=True)
+        job.took_s["whole"] = time.monotonic() - began
+        report = output.with_suffix(".report.json")
+        _write(report, _report(job, output, made, verified))
+        _clear(job, source)
+    reporter.say(f"{output}: done and verified in {_minutes(job.took_s['whole'])}; see {report}")
+    return Result(output, report, verified)
+
+
+def prepare(
+    scan: Scan, preset: str, settings: Sequence[str], reporter: Reporter
+) -> tuple[str, Preset]:
+    """The preset of a job: the one named, or the one a scan suggests; `--set` over it."""
+    name = preset
+    if preset == "auto":
+        name, why = choose(scan)
+        reporter.say(f"preset {name}, since {why}")
+    return name, with_settings(load(name), settings)
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """Seconds from "A-B", each [[h:]m:]s with decimals. Raises RequestError where it is none."""
+    parts = [_RANGE.fullmatch(part.strip()) for part in text.split("-")]
+    if len(parts) != 2 or parts[0] is None or parts[1] is None:
+        raise RequestError(f"--range wants A-B, as in 90-120 or 1:30-2:00.5, not {text!r}")
+    first, last = (
+        3600 * int(match[1] or 0) + 60 * int(match[2] or 0) + float(match[3])
+        for match in (parts[0], parts[1])
+    )
+    if first >= last:
+        raise RequestError(f"--range {text} ends before it begins")
+    return first, last
+
+
+@dataclass
+class _Made:
+    expected: Expected
+    plan: Plan
+    master: Any = None
+
+
+def _make(job: _Job, source: Source, output: Path, partial: Path) -> _Made:
+    wants_sound = job.preset.sound.enabled and bool(job.scan.sound)
+    wants_picture = job.preset.picture.enabled and job.scan.picture is not None
+    if output.suffix.lower() in SOUND_SUFFIXES:
+        wants_picture = False
+        if not job.scan.sound:
+            raise RequestError(
+                f"{job.scan.source} has no sound, and {output.suffix} holds nothing else"
+            )
+        return _Made(*_sound_alone(job, partial))
+    if not wants_picture and not wants_sound:
+        raise RequestError(f"{job.scan.source}: nothing is left to do with these settings")
+    if job.scan.picture is None:
+        job.note("there is no picture: only the sound is remastered")
+    elif not job.scan.sound:
+        job.note("there is no sound: only the picture is remastered")
+    encode.check(job.preset.encode, output.suffix.lower())
+    if wants_picture:
+        _plan_picture(job)
+    duration = Fraction(job.clip.frames) / job.clip.rate if job.clip else None
+    mastered = master = None
+    if wants_sound:
+        mastered, master = _master(job, output.suffix.lower(), duration)
+    picture = None
+    if job.clip is not None and job.script is not None:
+        picture = _render(job, job.script)
+    length_s = float(duration) if duration is not None else master.duration_s
+    kept = plan(job.scan, output.suffix.lower(), job.preset.encode)
+    for left in kept.left_out:
+        job.note(f"left out {left}")
+    chapters = source.chapters if source.chapters is not None else job.scan.chapters
+    inside = [c for c in chapters if -1e-6 <= c.start_s - job.start_s < length_s]
+    sound = _sound_track(job.scan, job.preset) if wants_sound else None
+    with _timed(job.took_s, "mux"), job.reporter.stage("mux", unit="s") as update:
+        mux(
+            job.scan,
+            kept,
+            picture=picture,
+            sound=mastered,
+            target=partial,
+            settings=job.preset.encode,
+            chapters=inside,
+            start_s=job.start_s,
+            duration_s=length_s,
+            mastered=_stream(job.scan, sound.stream) if sound else None,
+            work=job.work,
+            update=lambda done, total: update(min(done, length_s), length_s),
+        )
+    kinds = [stream.kind for stream in kept.kept]
+    expected = Expected(
+        clip=job.clip,
+        samples=master.samples if master else None,
+        sample_rate_hz=_final_rate(job, output.suffix.lower(), master) if master else None,
+        lossless_sound=encode.sound_codec(job.preset.encode, output.suffix.lower())
+        in ("flac", "pcm"),
+        kept={kind: kinds.count(kind) for kind in ("audio", "subtitle", "attachment")},
+        chapters=len(inside),
+    )
+    return _Made(expected, kept, master)
+
+
+def _plan_picture(job: _Job) -> None:
+    """Write the script, and learn from it what the finished picture will be."""
+    picture = job.scan.picture
+    assert picture is not None
+    frames = None
+    if job.request.range_s is not None:
+        rate = output_rate(picture, job.preset)
+        first, last = (round(at * rate) for at in job.request.range_s)
+        frames = FrameRange(first, last)
+        if first / rate >= picture.duration_s:
+            raise RequestError(
+                f"--range begins at {first / rate:.1f} s, but the picture lasts "
+                f"{picture.duration_s:.1f} s"
+            )
+    job.script = job.work / "picture.vpy"
+    job.script.write_text(picture_script(job.scan, job.preset, frames), encoding="utf-8")
+    job.clip = clip_of(job.script, log=job.work / "picture.log")
+    first = frames.first if frames else 0
+    job.start_s = picture.start_s + float(first / job.clip.rate)
+    job.reporter.say(
+        f"{picture.width}x{picture.height} {picture.structure} at {_rate(picture.rate)} -> "
+        f"{job.clip.width}x{job.clip.height} at {_rate(job.clip.rate)}, {job.clip.frames} frames"
+    )
+
+
+def _render(job: _Job, script: Path) -> Path:
+    codec = job.preset.encode.codec
+    target = job.work / f"picture{encode.intermediate_suffix(codec)}"
+    with (
+        _timed(job.took_s, "picture"),
+        job.reporter.stage("picture", unit="frames") as update,
+    ):
+        job.clip = render(
+            script,
+            target,
+            lambda clip: encode.video_arguments(job.preset.encode, clip),
+            update,
+            log=job.work / "picture.log",
+        )
+    return target
+
+
+def _master(job: _Job, suffix: str, duration: Fraction | None) -> tuple[Path, Any]:
+    """Master the sound to a file in the work folder, cut to the picture; the file, its report."""
+    codec = encode.sound_codec(job.preset.encode, suffix)
+    lossless = codec in ("flac", "pcm")
+    target = job.work / ("sound.flac" if codec == "flac" else "sound.w64")
+    begin = None if job.clip is None else job.start_s
+    if job.clip is None:
+        begin = _sound_track(job.scan, job.preset).start_s
+        job.start_s = begin
+    # Opus knows only 48 kHz and its divisors.
+    rate = 48000 if codec == "opus" else None
+    subtype = "PCM_24" if lossless else "FLOAT"
+    return target, _run_master(job, target, begin, duration, rate, subtype)
+
+
+def _sound_alone(job: _Job, partial: Path) -> tuple[Expected, Plan, Any]:
+    begin = duration = None
+    if job.request.range_s is not None:
+        first, last = job.request.range_s
+        track = _sound_track(job.scan, job.preset)
+        begin, duration = track.start_s + first, Fraction(last) - Fraction(first)
+    master = _run_master(job, partial, begin, duration, None, "auto")
+    expected = Expected(None, master.samples, master.sample_rate_hz, True, {}, 0)
+    return expected, Plan([]), master
+
+
+def _run_master(
+    job: _Job,
+    target: Path,
+    begin_s: float | None,
+    duration: Fraction | None,
+    rate_hz: int | None,
+    subtype: str,
+) -> Any:
+    settings = job.preset.sound
+    track = _sound_track(job.scan, job.preset)
+    on = settings.repair.dc == "auto" or settings.repair.dc > 0
+    target_lufs = settings.loudness.target_lufs
+    mastering = encoreaudio.Mastering(
+        target_lufs=None if target_lufs == "none" else target_lufs,
+        ceiling_dbtp=settings.loudness.ceiling_dbtp,
+        rumble_hz=settings.repair.rumble_hz if on else 0.0,
+        dc=on,
+    )
+    with _timed(job.took_s, "sound"), job.reporter.stage("sound", unit="s") as update:
+        try:
+            master = encoreaudio.master(
+                job.scan.media,
+                target,
+                mastering,
+                track=track.track,
+                start_s=begin_s,
+                duration_s=duration,
+                sample_rate_hz=rate_hz,
+                subtype=subtype,
+                progress=update,
+            )
+        except encoreaudio.SoundError as error:
+            raise JobError(f"the sound failed: {error}") from error
+    for at_s, what in master.damage[:3]:
+        job.note(f"sound at {at_s:.2f} s: {what}")
+    if len(master.damage) > 3:
+        job.note(f"{len(master.damage) - 3} more places of damaged sound; the report lists them")
+    return master
+
+
+def _sound_track(found: Scan, preset: Preset) -> SoundFacts:
+    if preset.sound.track != "auto":
+        for sound in found.sound:
+            if sound.track == preset.sound.track:
+                return sound
+        raise RequestError(
+            f"sound.track is {preset.sound.track}, but there are {len(found.sound)} sound tracks, "
+            "counted from 0"
+        )
+    return next((sound for sound in found.sound if sound.default), found.sound[0])
+
+
+def _stream(found: Scan, index: int) -> StreamFacts:
+    return next(stream for stream in found.streams if stream.index == index)
+
+
+def _final_rate(job: _Job, suffix: str, master: Any) -> int:
+    return int(master.sample_rate_hz)
+
+
+def _checked_output(request: Request) -> Path:
+    output = Path(os.path.abspath(request.output))
+    suffix = output.suffix.lower()
+    if suffix not in PICTURE_SUFFIXES + SOUND_SUFFIXES:
+        allowed = ", ".join(PICTURE_SUFFIXES + SOUND_SUFFIXES)
+        raise RequestError(f"the output {output.name!r} must end in one of {allowed}")
+    if output.is_dir():
+        raise RequestError(f"{output} is a folder; name a file")
+    if output.exists() and not request.overwrite:
+        raise RequestError(f"{output} exists; give --overwrite, or another name")
+    if not output.parent.is_dir():
+        raise RequestError(f"there is no folder {output.parent}")
+    if os.path.exists(request.source) and output.exists() and output.samefile(request.source):
+        raise RequestError("the output is the source itself; name another file")
+    probe = output.with_name(f".{output.stem}.encore-probe-{os.getpid()}")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RequestError(f"cannot write into {output.parent}: {error.strerror}") from error
+    return output
+
+
+@contextmanager
+def _folder(work: Path, *, ours: bool) -> Iterator[None]:
+    """The work folder, removed again where nothing was begun in it."""
+    fresh = not work.exists()
+    try:
+        work.mkdir(parents=not ours, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"cannot make the work folder {work}: {error.strerror}") from error
+    try:
+        yield
+    except RequestError:
+        if fresh:
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+    except JobError as error:
+        raise JobError(f"{error} (logs are in {work})") from error
+    except OSError as error:
+        reason = "the disk is full" if error.errno == 28 else str(error)
+        raise JobError(f"{reason} (logs are in {work})") from error
+
+
+def _commit(partial: Path, output: Path) -> None:
+    """Give the file its name, so that after a power cut it is there whole or not at all."""
+    with partial.open("rb") as handle:
+        os.fsync(handle.fileno())
+    os.replace(partial, output)
+    folder = os.open(output.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _clear(job: _Job, source: Source) -> None:
+    """Remove what is large and was only on the way; what was decided stays."""
+    for pattern in ("picture.mp4", "picture.mov", "picture.mkv", "sound.*"):
+        for path in job.work.glob(pattern):
+            path.unlink(missing_ok=True)
+    if source.remuxed and job.request.work is None:
+        source.media.unlink(missing_ok=True)
+
+
+def _report(job: _Job, output: Path, made: _Made, verified: Verified) -> dict[str, Any]:
+    clip = job.clip
+    return {
+        "encore": __version__,
+        "python": platform.python_version(),
+        "source": job.scan.source,
+        "output": str(output),
+        "preset": job.preset_name,
+        "settings": job.preset.model_dump(mode="json"),
+        "found": job.scan.model_dump(mode="json"),
+        "done": {
+            "picture": None
+            if clip is None
+            else {
+                "width": clip.width,
+                "height": clip.height,
+                "rate": f"{clip.rate.numerator}/{clip.rate.denominator}",
+                "frames": clip.frames,
+                "format": clip.format,
+                "script": None if job.script is None else job.script.read_text(encoding="utf-8"),
+            },
+            "sound": None if made.master is None else _plain(asdict(made.master)),
+            "kept": [stream.model_dump(mode="json") for stream in made.plan.kept],
+            "left_out": made.plan.left_out,
+        },
+        "verified": verified.as_json(),
+        "notes": job.notes,
+        "took_s": {name: round(value, 3) for name, value in job.took_s.items()},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Fractions and infinities as JSON can hold them."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, Fraction):
+        return f"{value.numerator}/{value.denominator}"
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return None
+    return value
+
+
+def _write(path: Path, data: Any) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+@contextmanager
+def _timed(took_s: dict[str, float], name: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    took_s[name] = time.monotonic() - began
+
+
+def _rate(rate: Fraction) -> str:
+    return f"{float(rate):.3f}".rstrip("0").rstrip(".") + " fps"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"

@@ -1,0 +1,181 @@
+"""Joins picture, mastered sound and everything of the source that was not remade.
+
+The picture begins at 0. The source's own tracks are copied with their timestamps moved by exactly
+the time of its first picture, so whatever was in sync stays so; what lies before that picture is
+left out (a transport stream's sound begins earlier, since its first pictures cannot be decoded).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from encore.encode import sound_arguments, sound_codec
+from encore.facts import Chapter, Scan, StreamFacts
+from encore.preset import Encode
+from encore.progress import Update
+from encore.render import run
+
+__all__ = ["Plan", "mux", "plan"]
+
+_MP4_SOUND = {"aac", "ac3", "eac3", "mp2", "mp3", "alac", "flac", "opus", "dts"}
+_MOV_SOUND = {"aac", "ac3", "eac3", "mp3", "alac"}
+_TEXT_SUBTITLES = {"subrip", "ass", "ssa", "webvtt", "mov_text", "text"}
+_MKV_SUBTITLES = {"dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle", "subrip", "ass", "ssa"}
+_MKV_SUBTITLES |= {"webvtt", "text", "hdmv_text_subtitle", "arib_caption"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which streams of the source are kept, and which are left out and why."""
+
+    kept: list[StreamFacts]
+    left_out: list[str] = field(default_factory=list)
+
+
+def plan(scan: Scan, suffix: str, settings: Encode) -> Plan:
+    """What of the source goes into this container."""
+    kept, left_out = [], []
+    for stream in scan.streams:
+        if stream.kind == "video" and scan.picture is not None:
+            if stream.index != scan.picture.stream:
+                left_out.append(f"{_name(stream)}: a second picture")
+            continue
+        if stream.kind == "audio" and not settings.keep_originals:
+            continue
+        if stream.duration_s == 0:
+            left_out.append(f"{_name(stream)}: it is empty")
+        elif _fits(stream, suffix):
+            kept.append(stream)
+        else:
+            left_out.append(f"{_name(stream)}: {suffix} cannot hold it")
+    return Plan(kept, left_out)
+
+
+def mux(
+    scan: Scan,
+    plan: Plan,
+    *,
+    picture: Path | None,
+    sound: Path | None,
+    target: Path,
+    settings: Encode,
+    chapters: Sequence[Chapter],
+    start_s: float,
+    duration_s: float,
+    mastered: StreamFacts | None,
+    work: Path,
+    update: Update | None = None,
+) -> None:
+    """Write `target` from the rendered picture, the mastered sound and the kept streams.
+
+    `start_s` is the source's time of output time 0, and `duration_s` the output's length: chapters
+    and kept streams are cut to it. `mastered` is the source stream that `sound` was made from; its
+    language is kept. Raises JobError where FFmpeg fails.
+    """
+    suffix = target.suffix
+    inputs: list[str] = ["-copyts"]
+    arguments: list[str] = []
+    count = 0
+    if picture is not None:
+        inputs += ["-i", str(picture)]
+        arguments += ["-map", f"{count}:v:0"]
+        count += 1
+    if sound is not None:
+        inputs += ["-i", str(sound)]
+        arguments += ["-map", f"{count}:a:0"]
+        count += 1
+    inputs += ["-itsoffset", f"{-start_s:.9f}", "-i", scan.media]
+    source, count = count, count + 1
+    notes = work / "chapters.ffmeta"
+    notes.write_text(_chapter_notes(chapters, start_s, duration_s), encoding="utf-8")
+    inputs += ["-i", str(notes)]
+    for stream in plan.kept:
+        arguments += ["-map", f"{source}:{stream.index}"]
+    arguments += ["-c", "copy", "-map_metadata", str(source), "-map_chapters", str(count)]
+    arguments += ["-disposition:v:0", "default"] if picture is not None else []
+    sounds = 0
+    if sound is not None:
+        arguments += sound_arguments(settings, suffix, "a:0")
+        arguments += _tags("a:0", "Mastered by Encore", mastered.language if mastered else None)
+        arguments += ["-disposition:a:0", "default"]
+        sounds = 1
+    subtitles = 0
+    inside = f"noise=drop='lt(pts*tb,0)+gte(pts*tb,{duration_s:.6f})'"
+    for stream in plan.kept:
+        if stream.kind == "audio":
+            place = f"a:{sounds}"
+            sounds += 1
+            if sound is not None:
+                arguments += [f"-disposition:{place}", "0"]
+                arguments += _tags(place, stream.title or "Original", stream.language)
+            arguments += [f"-bsf:{place}", inside]
+        elif stream.kind == "subtitle":
+            place = f"s:{subtitles}"
+            subtitles += 1
+            if suffix != ".mkv":
+                arguments += [f"-c:{place}", "mov_text"]
+            elif stream.codec == "mov_text":
+                arguments += [f"-c:{place}", "srt"]
+            else:
+                arguments += [f"-bsf:{place}", inside]
+    if suffix != ".mkv":
+        arguments += ["-movflags", "+faststart"]
+        if settings.codec == "x265":
+            arguments += ["-tag:v", "hvc1"]
+    # Long FLAC beside a short delay of picture packets must not make FFmpeg give up interleaving.
+    arguments += ["-max_interleave_delta", "0", "-f", _format(suffix), str(target)]
+    run([*inputs, *arguments], work / "mux.log", update=update)
+
+
+def sound_name(settings: Encode, suffix: str) -> str:
+    """The codec of the mastered track in words, for the report."""
+    return {"pcm": "PCM 24 bit"}.get(codec := sound_codec(settings, suffix), codec.upper())
+
+
+def _fits(stream: StreamFacts, suffix: str) -> bool:
+    if suffix == ".mkv":
+        return stream.kind in ("audio", "attachment") or stream.codec in _MKV_SUBTITLES | {
+            "mov_text"
+        }
+    if stream.kind == "audio":
+        return stream.codec in (_MOV_SOUND if suffix == ".mov" else _MP4_SOUND) or (
+            suffix == ".mov" and stream.codec.startswith("pcm_")
+        )
+    return stream.kind == "subtitle" and stream.codec in _TEXT_SUBTITLES
+
+
+def _name(stream: StreamFacts) -> str:
+    return f"{stream.kind} stream {stream.index} ({stream.codec})"
+
+
+def _format(suffix: str) -> str:
+    return {".mkv": "matroska", ".mov": "mov"}.get(suffix, "mp4")
+
+
+def _tags(place: str, title: str, language: str | None) -> list[str]:
+    tags = [f"-metadata:s:{place}", f"title={title}"]
+    return [*tags, f"-metadata:s:{place}", f"language={language}"] if language else tags
+
+
+def _chapter_notes(chapters: Sequence[Chapter], start_s: float, duration_s: float) -> str:
+    """The chapters as FFmpeg's metadata text, on the output's clock, cut to its length."""
+    lines = [";FFMETADATA1"]
+    for number, chapter in enumerate(chapters):
+        following = chapters[number + 1].start_s if number + 1 < len(chapters) else None
+        end = chapter.end_s if chapter.end_s is not None else following
+        first = max(0.0, chapter.start_s - start_s)
+        last = min(duration_s, duration_s if end is None else end - start_s)
+        if last <= first:
+            continue
+        lines += ["[CHAPTER]", "TIMEBASE=1/1000000"]
+        lines += [f"START={round(first * 1e6)}", f"END={round(last * 1e6)}"]
+        lines += [f"title={_escaped(chapter.title)}"] if chapter.title else []
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    for special in "\\=;#\n":
+        text = text.replace(special, "\\" + special)
+    return text

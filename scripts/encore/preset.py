@@ -1,0 +1,331 @@
+"""A remaster as data: TOML files with a schema, changed key by key with `--set`.
+
+Every key does something; an unknown key or a wrong value is refused with the nearest right name,
+so that a misspelt setting never passes in silence. `auto` is no file: it is the choice among the
+files that a scan suggests.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from encore.errors import RequestError
+from encore.facts import Scan
+
+__all__ = ["Preset", "choose", "flatten", "load", "names", "parse", "with_settings"]
+
+VERSION: Literal[1] = 1
+
+_X26X = [
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
+]
+SPEEDS = {"x265": _X26X, "x264": _X26X, "svtav1": [str(speed) for speed in range(14)]}
+"""The names of an encoder's speeds, slowest last; for SVT-AV1 first."""
+
+
+class Settings(BaseModel):
+    """A group of settings; frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Crop(Settings):
+    """What is cut off the source picture before anything else."""
+
+    borders: bool = False
+    """Cut the black borders that the scan found."""
+    edges: Annotated[int, Field(ge=0, le=64)] = 0
+    """Pixels cut from the left and from the right: 8 removes the analogue blanking of 720 wide."""
+
+
+class Deinterlace(Settings):
+    """How fields become frames, where the source has fields."""
+
+    method: Literal["qtgmc", "bwdif", "none"] = "qtgmc"
+    rate: Literal["double", "single"] = "double"
+
+
+class Restore(Settings):
+    """Noise and compression damage."""
+
+    method: Literal["degrain"] = "degrain"
+    strength: Annotated[float, Field(ge=0, le=1)] = 0.4
+
+
+class Upscale(Settings):
+    """The size of the result; its pixels are square."""
+
+    method: Literal["nnedi3", "lanczos"] = "nnedi3"
+    height: Annotated[int, Field(ge=64, le=4320, multiple_of=2)] = 1080
+
+
+class Picture(Settings):
+    """The picture chain."""
+
+    enabled: bool = True
+    crop: Crop = Crop()
+    deinterlace: Deinterlace = Deinterlace()
+    restore: Restore = Restore()
+    upscale: Upscale = Upscale()
+
+
+class Repair(Settings):
+    """What is taken out of the sound."""
+
+    dc: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
+    """Constant offset and rumble; "auto" is all of it, 0 leaves it."""
+    rumble_hz: Annotated[float, Field(ge=5, le=60)] = 16.0
+    """Rumble is what lies under this frequency."""
+
+
+class Loudness(Settings):
+    """The level of the finished sound."""
+
+    target_lufs: Literal["none"] | Annotated[float, Field(ge=-40, le=-6)] = -16.0
+    ceiling_dbtp: Annotated[float, Field(ge=-12, le=0)] = -1.0
+    mode: Literal["album"] = "album"
+    """One gain for the whole show: quiet songs stay quiet."""
+
+
+class Sound(Settings):
+    """The sound chain."""
+
+    enabled: bool = True
+    track: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+    """Which sound track is mastered, from 0; "auto" is the default track."""
+    repair: Repair = Repair()
+    loudness: Loudness = Loudness()
+
+
+class Encode(Settings):
+    """What is written."""
+
+    codec: Literal["x265", "x264", "svtav1", "ffv1", "prores"] = "x265"
+    crf: Annotated[float, Field(ge=0, le=51)] = 17.0
+    """Quality of x265, x264 and svtav1: less is better. ffv1 and prores do not use it."""
+    preset: Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, int) else v)] = "auto"
+    """The encoder's own name of its speed; for svtav1 a number from 0 to 13."""
+    audio_codec: Literal["auto", "flac", "aac", "opus", "pcm"] = "auto"
+    """"auto" is FLAC in MKV, AAC in MP4, PCM in MOV."""
+    audio_kbps: Annotated[int, Field(ge=64, le=1024)] = 320
+    """For AAC and Opus."""
+    keep_originals: bool = True
+    """Keep the untouched sound tracks of the source beside the mastered one."""
+
+    @model_validator(mode="after")
+    def _preset_is_one_of_the_encoder(self) -> Encode:
+        allowed = SPEEDS.get(self.codec, ())
+        if self.preset != "auto" and allowed and self.preset not in allowed:
+            raise ValueError(
+                f"preset of {self.codec} cannot be {self.preset!r}: {', '.join(allowed)}"
+            )
+        return self
+
+
+class Preset(Settings):
+    """One remaster, whole."""
+
+    version: Literal[1] = VERSION
+    title: str = ""
+    picture: Picture = Picture()
+    sound: Sound = Sound()
+    encode: Encode = Encode()
+
+
+def names() -> list[str]:
+    """The names of the presets that come with Encore, `auto` first."""
+    return ["auto", *sorted(file.name.removesuffix(".toml") for file in _folder().iterdir())]
+
+
+def load(name: str) -> Preset:
+    """A preset by its name, or from a `.toml` file by its path.
+
+    Raises RequestError for a name that is none, or a file that is wrong.
+    """
+    if name.endswith(".toml") or "/" in name:
+        path = Path(name)
+        try:
+            return parse(path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+            raise RequestError(f"preset {name} could not be read: {reason}") from error
+    if name not in names() or name == "auto":
+        raise RequestError(f"there is no preset {name!r}{_nearest(name, names())}")
+    return parse((_folder() / f"{name}.toml").read_text(encoding="utf-8"), name)
+
+
+def parse(text: str, where: str) -> Preset:
+    """A preset from TOML text. Raises RequestError that says which key is wrong, and how."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"{where}: this is not TOML: {error}") from error
+    if data.get("version") != VERSION:
+        raise RequestError(f"{where}: version must be {VERSION}, not {data.get('version')!r}")
+    return _validated(data, where)
+
+
+def with_settings(preset: Preset, settings: Iterable[str]) -> Preset:
+    """The preset with each `key=value` laid over it, in order.
+
+    A value is a TOML value, or else plain text: `true`, `0.5` and `none` all do.
+    Raises RequestError for an unknown key or a wrong value.
+    """
+    data = preset.model_dump()
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        key, text = key.strip(), text.strip()
+        if not equals:
+            raise RequestError(f"--set wants key=value, not {setting!r}")
+        if key not in flatten(preset):
+            raise RequestError(f"there is no setting {key!r}{_nearest(key, flatten(preset))}")
+        *groups, last = key.split(".")
+        place = data
+        for group in groups:
+            place = place[group]
+        place[last] = _value(text)
+    return _validated(data, "--set")
+
+
+def flatten(preset: Preset) -> dict[str, object]:
+    """Every setting by its dotted key, as `--set` names it."""
+
+    def walk(data: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, object]]:
+        for key, value in data.items():
+            if isinstance(value, dict):
+                yield from walk(value, f"{prefix}{key}.")
+            elif prefix:
+                yield f"{prefix}{key}", value
+
+    return dict(walk(preset.model_dump(), ""))
+
+
+def choose(scan: Scan) -> tuple[str, str]:
+    """The preset that a scan suggests, and why, in words."""
+    picture = scan.picture
+    if picture is None:
+        return "audio-only", "there is no picture"
+    if picture.codec in ("dvvideo", "huffyuv", "ffvhuff", "v210", "utvideo", "rawvideo"):
+        return "concert-tape", f"{picture.codec} is what tapes are captured to"
+    if picture.height > 576:
+        if picture.structure == "progressive":
+            return "gentle", f"{picture.height} progressive lines need little"
+        return "concert-broadcast-1080i", f"{picture.height} lines, {picture.structure}"
+    if picture.height in (576, 288) and picture.width >= 352:
+        return "concert-dvd-pal", f"{picture.width}x{picture.height} is PAL"
+    if picture.height in (480, 486, 240) and picture.width in (352, 480, 704, 720):
+        return "concert-dvd-ntsc", f"{picture.width}x{picture.height} is NTSC"
+    return "gentle", f"{picture.width}x{picture.height} is no disc's or tape's size"
+
+
+def _folder() -> Traversable:
+    packaged = files("encore") / "presets"
+    if packaged.is_dir():
+        return packaged
+    return Path(__file__).resolve().parents[2] / "presets"
+
+
+def _value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _validated(data: Mapping[str, Any], where: str) -> Preset:
+    try:
+        return Preset.model_validate(data)
+    except ValidationError as error:
+        raise RequestError(f"{where}: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """The first thing that is wrong, in words."""
+    first = error.errors()[0]
+    if first["type"] == "extra_forbidden":
+        key = ".".join(str(part) for part in first["loc"])
+        return f"there is no setting {key!r}{_nearest(key, _schema())}"
+    # Behind a union, pydantic adds the name of the branch to the path.
+    key = ".".join(str(part) for part in first["loc"])
+    while key and key not in _schema():
+        key = key.rpartition(".")[0]
+    reasons = dict.fromkeys(
+        entry["msg"].removeprefix("Input ").removeprefix("Value error, ")
+        for entry in error.errors()
+        if ".".join(str(part) for part in entry["loc"]).startswith(key)
+    )
+    if first["type"] == "value_error":
+        return f"{key}: {' or '.join(reasons)}"
+    words = _choices(key)
+    close = difflib.get_close_matches(str(first["input"]), words, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{key} cannot be {first['input']!r}: {' or '.join(reasons)}{hint}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """A hint: the right name that is nearest, else the names there are, if they are few."""
+    group, _, last = name.rpartition(".")
+    siblings = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == group}
+    close = [siblings[match] for match in difflib.get_close_matches(last, siblings, n=1)]
+    if not close:
+        by_last = {key.rpartition(".")[2]: key for key in known}
+        close = [by_last[match] for match in difflib.get_close_matches(last, by_last, n=1)]
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are {', '.join(siblings.values())}" if siblings else ""
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}", field.annotation
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _fields(field.annotation, f"{prefix}{name}.")
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    """Every key that a preset file may have, groups included, with its type."""
+    return dict(_fields(Preset))
+
+
+def _choices(key: str) -> list[str]:
+    """The words that a setting may be, where it is one of some words."""
+    annotation = _schema().get(key)
+    parts = typing.get_args(annotation) if _is_union(annotation) else [annotation]
+    return [
+        str(word)
+        for part in parts
+        if typing.get_origin(part) is Literal
+        for word in typing.get_args(part)
+    ]
+
+
+def _is_union(annotation: object) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)

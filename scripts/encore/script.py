@@ -1,0 +1,142 @@
+"""Writes the picture chain as a `.vpy`: the very script that the job runs and editors open.
+
+It is plain calls, one line a step, with the scan's findings as comments: whoever wants a step
+otherwise edits the line. Every path and value is written as a Python literal, never pasted in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from encore import __version__
+from encore.encode import pixel_format
+from encore.errors import RequestError
+from encore.facts import PictureFacts, Scan
+from encore.preset import Preset
+from encore.scan import source_arguments
+
+__all__ = ["FrameRange", "output_rate", "picture_script"]
+
+
+@dataclass(frozen=True)
+class FrameRange:
+    """Output frames `first` to `last`, the last one not taken; None is the clip's end."""
+
+    first: int = 0
+    last: int | None = None
+
+
+def output_rate(picture: PictureFacts, preset: Preset) -> Fraction:
+    """Frames a second of the finished picture."""
+    if preset.picture.deinterlace.method == "none" or picture.structure == "progressive":
+        return picture.rate
+    if picture.structure == "telecine":
+        return picture.rate * 4 / 5
+    return picture.rate * (2 if preset.picture.deinterlace.rate == "double" else 1)
+
+
+def picture_script(scan: Scan, preset: Preset, frames: FrameRange | None = None) -> str:
+    """The text of the script. Raises RequestError where the scan has no picture."""
+    picture = scan.picture
+    if picture is None:
+        raise RequestError(f"{scan.source} has no picture, so there is no picture chain")
+    lines = [
+        f'"""Encore {__version__}: the picture chain of {_printable(scan.source)}."""',
+        "",
+        "import vapoursynth as vs",
+        "",
+        "import vsencore",
+        "",
+        "core = vs.core",
+        "",
+    ]
+    opening = dict(source_arguments(scan))
+    path = opening.pop("source")
+    given = "".join(f",\n    {key}={value!r}" for key, value in opening.items())
+    lines += [f"clip = core.bs.VideoSource(\n    {path!r}{given},\n)"]
+    lines += _facts(picture)
+    if preset.picture.deinterlace.method != "none":
+        lines += _fields(picture, preset)
+    lines += _crop(picture, preset)
+    restore = preset.picture.restore
+    if restore.strength > 0:
+        lines += [
+            f"clip = vsencore.restore(clip, strength={restore.strength!r}, "
+            f"method={restore.method!r})"
+        ]
+    upscale = preset.picture.upscale
+    edges = preset.picture.crop.edges
+    cut = f", crop_edges={edges}" if edges else ""
+    lines += [
+        f"clip = vsencore.upscale(clip, height={upscale.height}, method={upscale.method!r}{cut}, "
+        f"format=vs.{pixel_format(preset.encode.codec)})"
+    ]
+    if frames is not None:
+        last = "" if frames.last is None else str(frames.last)
+        lines += [f"clip = clip[{frames.first}:{last}]"]
+    lines += ["", "clip.set_output()", ""]
+    return "\n".join(lines)
+
+
+def _facts(picture: PictureFacts) -> list[str]:
+    guessed = [
+        f"{name} {fact.value}"
+        for name, fact in (
+            ("matrix", picture.matrix),
+            ("transfer", picture.transfer),
+            ("primaries", picture.primaries),
+            ("range", picture.range),
+            ("chroma location", picture.chroma_location),
+        )
+        if not fact.tagged
+    ]
+    order = {"top": "top", "bottom": "bottom", None: "progressive"}[
+        None if picture.structure == "progressive" else picture.field_order
+    ]
+    comment = [f"# Not tagged in the source, so guessed: {', '.join(guessed)}."] if guessed else []
+    return [
+        f"# {picture.width}x{picture.height}, {picture.structure}: {picture.structure_why}",
+        *comment,
+        "clip = vsencore.tag(",
+        "    clip,",
+        f"    matrix={picture.matrix.value!r},",
+        f"    transfer={picture.transfer.value!r},",
+        f"    primaries={picture.primaries.value!r},",
+        f"    range={picture.range.value!r},",
+        f"    chroma_location={picture.chroma_location.value!r},",
+        f"    field_order={order!r},",
+        f"    sample_aspect=({picture.sample_aspect.numerator}, "
+        f"{picture.sample_aspect.denominator}),",
+        ")",
+    ]
+
+
+def _fields(picture: PictureFacts, preset: Preset) -> list[str]:
+    if picture.structure == "progressive":
+        return []
+    tff = picture.field_order != "bottom"
+    if picture.structure == "telecine":
+        return [f"clip = vsencore.inverse_telecine(clip, tff={tff})"]
+    settings = preset.picture.deinterlace
+    return [
+        f"clip = vsencore.deinterlace(clip, method={settings.method!r}, "
+        f"rate={settings.rate!r}, tff={tff})"
+    ]
+
+
+def _crop(picture: PictureFacts, preset: Preset) -> list[str]:
+    borders = picture.borders
+    if not preset.picture.crop.borders or not any(
+        (borders.left, borders.right, borders.top, borders.bottom)
+    ):
+        return []
+    return [
+        f"clip = clip.std.Crop(left={borders.left}, right={borders.right}, "
+        f"top={borders.top}, bottom={borders.bottom})"
+    ]
+
+
+def _printable(path: str) -> str:
+    """A path that cannot end the docstring it stands in."""
+    return "".join(c if c.isprintable() and c not in '"\\' else "?" for c in path)

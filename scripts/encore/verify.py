@@ -1,0 +1,156 @@
+"""Reads a finished file back and holds it against the plan; only then does it get its name.
+
+Checked: the number of pictures and the time of each, size, square pixels, colour tags, that every
+picture and the mastered sound decode to the end, the sound's length to the sample, and that every
+stream that was to be kept is there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from encore.encode import Clip
+from encore.errors import JobError
+from encore.progress import Update
+
+__all__ = ["Expected", "Verified", "verify"]
+
+# Matroska writes whole milliseconds; half of one is rounding, the rest is room for a player's.
+_CLOCK_S = 0.001
+# AAC and Opus in Matroska end on a whole packet: AAC's 1024 samples and its 1024 of priming.
+_LOSSY_TAIL = 2112
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the finished file has to hold. `samples` are those of the mastered sound."""
+
+    clip: Clip | None
+    samples: int | None
+    sample_rate_hz: int | None
+    lossless_sound: bool
+    kept: dict[str, int]
+    """How many kept streams of each kind."""
+    chapters: int
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found in the finished file."""
+
+    size_bytes: int
+    frames: int | None
+    picture_s: float | None
+    worst_clock_error_s: float | None
+    samples: int | None
+    sound_s: float | None
+    streams: dict[str, int]
+    chapters: int
+    notes: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, object]:
+        """Plain data for the report."""
+        return asdict(self)
+
+
+def verify(path: Path, expected: Expected, update: Update | None = None) -> Verified:
+    """Read the whole file and compare. Raises JobError with the first thing that does not hold."""
+    try:
+        return _verify(path, expected, update)
+    except (av.FFmpegError, IndexError, OSError) as error:
+        raise JobError(f"the finished file does not read back: {error}") from error
+
+
+def _verify(path: Path, expected: Expected, update: Update | None) -> Verified:
+    with av.open(str(path)) as container:
+        streams = {
+            "video": len(container.streams.video),
+            "audio": len(container.streams.audio),
+            "subtitle": len(container.streams.subtitles),
+            "attachment": len(container.streams.attachments),
+        }
+        _check_inventory(streams, expected)
+        chapters = len(container.chapters())
+        if chapters != expected.chapters:
+            raise JobError(f"the finished file has {chapters} chapters, not {expected.chapters}")
+    frames = picture_s = worst = None
+    if expected.clip is not None:
+        frames, worst = _picture(path, expected.clip, update)
+        picture_s = float(frames / expected.clip.rate)
+    samples = sound_s = None
+    if expected.samples is not None:
+        samples, rate, begins_s = _sound(path)
+        if rate != expected.sample_rate_hz:
+            raise JobError(f"the mastered sound has {rate} Hz, not {expected.sample_rate_hz}")
+        spare = samples - expected.samples
+        if spare != 0 and (expected.lossless_sound or not 0 <= spare <= _LOSSY_TAIL):
+            raise JobError(f"the mastered sound has {samples} samples, not {expected.samples}")
+        if abs(begins_s) > _CLOCK_S:
+            raise JobError(f"the mastered sound begins at {begins_s:.4f} s, not with the picture")
+        sound_s = samples / rate
+    return Verified(
+        path.stat().st_size, frames, picture_s, worst, samples, sound_s, streams, chapters
+    )
+
+
+def _check_inventory(streams: dict[str, int], expected: Expected) -> None:
+    wanted = dict(expected.kept)
+    wanted["video"] = 0 if expected.clip is None else 1
+    wanted["audio"] = wanted.get("audio", 0) + (expected.samples is not None)
+    for kind, count in wanted.items():
+        if streams.get(kind, 0) != count:
+            found = streams.get(kind, 0)
+            raise JobError(f"the finished file has {found} {kind} streams and should have {count}")
+
+
+def _picture(path: Path, clip: Clip, update: Update | None) -> tuple[int, float]:
+    """Decode every picture; how many there are, and the worst error of a timestamp, seconds."""
+    times: list[Fraction] = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        context = stream.codec_context
+        if (context.width, context.height) != (clip.width, clip.height):
+            size = f"{context.width}x{context.height}"
+            raise JobError(f"the picture is {size}, not {clip.width}x{clip.height}")
+        if (stream.sample_aspect_ratio or Fraction(1)) != clip.sample_aspect:
+            raise JobError(f"the sample aspect is {stream.sample_aspect_ratio}")
+        for name, found, wanted in (
+            ("matrix", context.colorspace, clip.matrix),
+            ("transfer", context.color_trc, clip.transfer),
+            ("primaries", context.color_primaries, clip.primaries),
+            ("range", context.color_range, 2 if clip.full_range else 1),
+        ):
+            if wanted != 2 and int(found or 0) != wanted:
+                raise JobError(f"the picture's {name} is written as {found}, not {wanted}")
+        base = stream.time_base or Fraction(1, 1000)
+        for frame in container.decode(stream):
+            if frame.pts is None:
+                raise JobError(f"picture {len(times)} of the finished file has no time")
+            if getattr(frame, "is_corrupt", False):
+                raise JobError(f"picture {len(times)} of the finished file is damaged")
+            times.append(frame.pts * base)
+            if update is not None and len(times) % 25 == 0:
+                update(len(times), clip.frames)
+    if len(times) != clip.frames:
+        raise JobError(f"{len(times)} pictures decode, of {clip.frames}")
+    worst = max(abs(float(at - number / clip.rate)) for number, at in enumerate(times))
+    if worst > _CLOCK_S:
+        raise JobError(f"a picture is {worst * 1000:.2f} ms off its time")
+    return len(times), worst
+
+
+def _sound(path: Path) -> tuple[int, int, float]:
+    """Decode the first sound stream; its samples, its rate, and when it begins, seconds."""
+    samples, begins = 0, 0.0
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        for frame in container.decode(stream):
+            if samples == 0 and frame.pts is not None and frame.time_base is not None:
+                begins = float(frame.pts * frame.time_base)
+            samples += frame.samples
+        return samples, stream.rate, begins

@@ -1,0 +1,139 @@
+"""Runs a `.vpy` in a process of its own and writes one output's frames to stdout as y4m.
+
+    python -m encore.worker SCRIPT [--output N] [--facts]
+
+A process of its own, so that memory that VapourSynth keeps ends with the job, and a filter that
+crashes takes nothing with it. Stdout is the picture; whatever a plugin or a script prints goes to
+stderr, between the lines of JSON by which the parent follows: first `{"event": "clip", ...}`,
+then `{"event": "frames", "done": n}`, and at a failure `{"event": "error", "text": ...}`.
+Ends with 0 only when every frame was written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import runpy
+import sys
+import time
+from typing import IO
+
+import numpy as np
+import psutil
+import vapoursynth as vs
+
+__all__ = ["main"]
+
+_TELL_EVERY_S = 0.25
+_CACHE_SHARE, _CACHE_MOST_MIB = 0.25, 8192
+
+
+def main() -> int:
+    """Run the script and write its frames; the exit code."""
+    parser = argparse.ArgumentParser(prog="encore.worker")
+    parser.add_argument("script")
+    parser.add_argument("--output", type=int, default=0)
+    parser.add_argument("--facts", action="store_true", help="tell the clip's facts, and end")
+    arguments = parser.parse_args()
+    # From here on file descriptor 1 is stderr, for C code as well; the picture has its own.
+    picture = os.fdopen(os.dup(1), "wb", buffering=1 << 20)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    done = 0
+    try:
+        _bound_memory()
+        clip = load(arguments.script, arguments.output)
+        _tell(_facts(clip))
+        if arguments.facts:
+            return 0
+        _write_header(picture, clip)
+        told = 0.0
+        for done, frame in enumerate(clip.frames(close=True), start=1):
+            _write_frame(picture, frame)
+            if time.monotonic() - told > _TELL_EVERY_S:
+                told = time.monotonic()
+                _tell({"event": "frames", "done": done})
+        picture.close()
+    except BrokenPipeError:
+        _tell({"event": "error", "text": f"nobody took frame {done}", "pipe": True})
+        # The buffer cannot be flushed any more; leave without trying.
+        os._exit(1)
+    except (vs.Error, Exception) as error:
+        where = f"frame {done}: " if done else ""
+        _tell({"event": "error", "text": where + " ".join(str(error).split())})
+        os._exit(1)
+    _tell({"event": "frames", "done": done})
+    return 0
+
+
+def load(script: str, output: int) -> vs.VideoNode:
+    """Output `output` of a script. Raises vs.Error where it has no such constant video output."""
+    runpy.run_path(script, run_name="__vapoursynth__")
+    outputs = vs.get_outputs()
+    if output not in outputs:
+        raise vs.Error(f"the script sets no output {output}")
+    found = outputs[output]
+    clip = found.clip if isinstance(found, vs.VideoOutputTuple) else found
+    if not isinstance(clip, vs.VideoNode):
+        raise vs.Error(f"output {output} of the script is no video")
+    if clip.format.color_family == vs.RGB or clip.format.sample_type != vs.INTEGER:
+        raise vs.Error(f"output {output} is {clip.format.name}; an encoder wants integer YUV")
+    if clip.width == 0 or clip.fps == 0:
+        raise vs.Error(
+            f"output {output} has a variable size or rate; an encoder wants constant ones"
+        )
+    return clip
+
+
+def _bound_memory() -> None:
+    free_mib = psutil.virtual_memory().available / 2**20
+    vs.core.max_cache_size = int(min(_CACHE_MOST_MIB, max(512, free_mib * _CACHE_SHARE)))
+
+
+def _facts(clip: vs.VideoNode) -> dict[str, object]:
+    with clip.get_frame(0) as frame:
+        props = dict(frame.props)
+    return {
+        "event": "clip",
+        "width": clip.width,
+        "height": clip.height,
+        "frames": clip.num_frames,
+        "rate": f"{clip.fps.numerator}/{clip.fps.denominator}",
+        "format": clip.format.name,
+        "matrix": props.get("_Matrix", 2),
+        "transfer": props.get("_Transfer", 2),
+        "primaries": props.get("_Primaries", 2),
+        "full_range": props.get("_Range", 0) == 1,
+        "chroma_location": props.get("_ChromaLocation", 0),
+        "sample_aspect": f"{props.get('_SARNum', 1) or 1}/{props.get('_SARDen', 1) or 1}",
+    }
+
+
+def _write_header(picture: IO[bytes], clip: vs.VideoNode) -> None:
+    form = clip.format
+    if form.color_family == vs.GRAY:
+        name = "mono"
+    else:
+        subsampling = {(1, 1): "420", (1, 0): "422", (0, 0): "444", (0, 1): "440", (2, 0): "411"}
+        name = subsampling[form.subsampling_w, form.subsampling_h]
+    depth = "" if form.bits_per_sample == 8 else f"p{form.bits_per_sample}"
+    depth = depth.removeprefix("p") if name == "mono" else depth
+    rate = f"{clip.fps.numerator}:{clip.fps.denominator}"
+    header = f"YUV4MPEG2 C{name}{depth} W{clip.width} H{clip.height} F{rate} Ip A0:0\n"
+    picture.write(header.encode("ascii"))
+
+
+def _write_frame(picture: IO[bytes], frame: vs.VideoFrame) -> None:
+    picture.write(b"FRAME\n")
+    for plane in range(frame.format.num_planes):
+        picture.write(np.ascontiguousarray(np.asarray(frame[plane])).data)
+
+
+def _tell(event: dict[str, object]) -> None:
+    # One write, so that a line of JSON is never cut by what another thread prints.
+    os.write(2, (json.dumps(event) + "\n").encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
