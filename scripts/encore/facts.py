@@ -97,6 +97,10 @@ class PictureFacts(Facts):
     start_s: float
     """The time of the first frame that decodes."""
     duration_s: float
+    """`frames / rate`: how long the frames play that a job gets."""
+    clock: Literal["frames", "times", "none"] = "frames"
+    """"frames": frame n is at start_s + n / rate. "times": only after frames are repeated or left
+    out to fill that clock, because the timestamps have gaps or vary. "none": no timestamps."""
     matrix: ColourFact
     transfer: ColourFact
     primaries: ColourFact
@@ -109,6 +113,8 @@ class PictureFacts(Facts):
     structure_confidence: float
     """0..1: the share of the examined moving pictures that agree."""
     pulldown: Literal["none", "soft", "hard"] = "none"
+    repeat_fields: bool = False
+    """True where the stream's repeat flags must be obeyed to get the frames that are counted."""
     borders: Borders = Borders()
     cuts: list[int] = []
     """Frame numbers that begin a new shot, within the frames that were examined."""

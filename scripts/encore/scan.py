@@ -1,0 +1,192 @@
+"""What is this recording, and what is wrong with it: joins every fact into one record.
+
+The container is read once, the picture is decoded once for its index, and then no more than some
+runs of frames and some stretches of sound are looked at, unless the whole is asked for.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import av
+from av.rational import AVRational
+
+from encore.clock import Clock, clock_of
+from encore.colour import colours_of, sample_aspect_of, system_of
+from encore.errors import RequestError
+from encore.facts import Chapter, Damage, PictureFacts, Scan, SoundFacts
+from encore.frames import Frames, index_arguments, open_frames
+from encore.probe import Probe, probe
+from encore.progress import Reporter
+from encore.sound import sound_facts
+from encore.source import Source, open_source
+from encore.survey import survey
+
+__all__ = ["scan", "source_arguments"]
+
+
+def scan(
+    source: Source | str | Path,
+    *,
+    work: Path | None = None,
+    full: bool = False,
+    reporter: Reporter,
+) -> Scan:
+    """Look at a recording; `work` keeps the index that a job reads again.
+
+    Raises RequestError where there is nothing that can be read.
+    """
+    if work is None:
+        with tempfile.TemporaryDirectory(prefix="encore-scan-") as folder:
+            return scan(source, work=Path(folder), full=full, reporter=reporter)
+    if not isinstance(source, Source):
+        source = open_source(source, work, reporter)
+    known = probe(source.media, reporter)
+    damage = list(known.damage)
+    picture = None
+    if known.picture is not None:
+        picture, lost = _picture(source.media, known, work, full, reporter)
+        damage += lost
+    sound = _sound(source.media, known, full, reporter)
+    return Scan(
+        encore=version("encore-remaster"),
+        source=source.named,
+        media=str(source.media),
+        size_bytes=source.media.stat().st_size,
+        container=known.container,
+        title=known.title,
+        duration_s=_duration_s(known, picture, sound),
+        streams=known.streams,
+        chapters=known.chapters if source.chapters is None else source.chapters,
+        picture=picture,
+        sound=sound,
+        damage=sorted(damage, key=lambda item: (item.at_s is None, item.at_s or 0.0)),
+        full=full,
+    )
+
+
+def source_arguments(scan: Scan, work: Path | None = None) -> dict[str, object]:
+    """The keyword arguments with which `core.bs.VideoSource` gives the frames the scan counted.
+
+    With the `work` folder of the scan its index is used again; without one no index is kept.
+    Frame n of that clip is at `start_s + n / rate`, exactly or as near as the source's timestamps.
+    """
+    picture = scan.picture
+    if picture is None:
+        raise RequestError(f"{scan.source!r} has no picture")
+    arguments = index_arguments(Path(scan.media), picture.stream, work)
+    if picture.repeat_fields:
+        arguments["rff"] = 1
+    elif picture.clock == "times":
+        arguments["fpsnum"] = picture.rate.numerator
+        arguments["fpsden"] = picture.rate.denominator
+    return arguments
+
+
+def _picture(
+    media: Path, known: Probe, work: Path, full: bool, reporter: Reporter
+) -> tuple[PictureFacts, list[Damage]]:
+    stream = known.picture
+    assert stream is not None
+    frames = open_frames(media, stream, work, reporter)
+    with av.open(str(media)) as container:
+        video = container.streams[stream]
+        assert isinstance(video, av.VideoStream)
+        context = video.codec_context
+        pixels = context.format
+        codec, pixel_format = context.name, pixels.name if pixels else "unknown"
+        bits = pixels.components[0].bits if pixels else 8
+        aspect = _fraction(video.sample_aspect_ratio) or _fraction(context.sample_aspect_ratio)
+        claimed = [video.average_rate, video.base_rate, context.framerate, video.guessed_rate]
+        rates = [frames.rate, *(rate for one in claimed if (rate := _fraction(one)))]
+    clock = clock_of(frames.times, rates)
+    width, height = frames.clip.width, frames.clip.height
+    system = system_of(width, height, clock.rate)
+    colours = colours_of(frames.properties(0), codec, pixel_format, system)
+    sample_aspect, tagged = sample_aspect_of(aspect, width, height, system)
+    seen = survey(
+        frames, black=16.0 if colours.range.value == "tv" else 0.0, full=full, reporter=reporter
+    )
+    count = _count(frames, clock)
+    facts = PictureFacts(
+        stream=stream,
+        codec=codec,
+        width=width,
+        height=height,
+        bits=bits,
+        pixel_format=pixel_format,
+        sample_aspect=sample_aspect,
+        sample_aspect_tagged=tagged,
+        display_aspect=sample_aspect * width / height,
+        rate=clock.rate,
+        rate_constant=clock.constant,
+        rate_why=clock.why,
+        clock=clock.kind,
+        frames=count,
+        start_s=clock.start_s,
+        duration_s=float(count / clock.rate),
+        **colours._asdict(),
+        flagged=seen.flagged,
+        structure=seen.finding.structure,
+        field_order=seen.finding.field_order,
+        structure_why=seen.finding.why,
+        structure_confidence=round(seen.finding.confidence, 3),
+        pulldown=_pulldown(frames, seen.finding.structure),
+        borders=seen.borders,
+        cuts=[_place(frames, clock, number) for number in seen.cuts],
+        examined_frames=seen.examined,
+    )
+    late = _late_start(known, facts)
+    return facts, [*late, *clock.damage]
+
+
+def _count(frames: Frames, clock: Clock) -> int:
+    """How many frames a job gets: with gaps filled where the clock must be filled."""
+    if clock.kind != "times" or frames.times is None:
+        return len(frames)
+    return round((frames.times[-1] - frames.times[0]) * clock.rate) + 1
+
+
+def _place(frames: Frames, clock: Clock, number: int) -> int:
+    """The number that a job knows a frame by."""
+    if clock.kind != "times" or frames.times is None:
+        return number
+    return round((frames.times[number] - frames.times[0]) * clock.rate)
+
+
+def _pulldown(frames: Frames, structure: str) -> Literal["none", "soft", "hard"]:
+    if structure == "telecine":
+        return "hard"
+    return "soft" if Fraction(frames.with_repeats, len(frames)) > 1 else "none"
+
+
+def _late_start(known: Probe, picture: PictureFacts) -> list[Damage]:
+    """Pictures before the first that decodes whole: a recording that begins in mid-stream."""
+    first = next(s.start_s for s in known.streams if s.index == picture.stream)
+    if first is None or picture.start_s - first <= float(1 / picture.rate):
+        return []
+    lost = f"the first {picture.start_s - first:.2f} s do not decode (no whole picture before)"
+    return [Damage(at_s=first, what=f"picture: {lost}")]
+
+
+def _sound(media: Path, known: Probe, full: bool, reporter: Reporter) -> list[SoundFacts]:
+    by_index = {stream.index: stream for stream in known.streams}
+    return [sound_facts(media, by_index[index], track) for track, index in enumerate(known.sounds)]
+
+
+def _duration_s(known: Probe, picture: PictureFacts | None, sound: list[SoundFacts]) -> float:
+    """From the first sample of anything to the last."""
+    spans = [(s.start_s, s.start_s + s.duration_s) for s in sound]
+    if picture:
+        spans.append((picture.start_s, picture.start_s + picture.duration_s))
+    return max(end for _, end in spans) - min(start for start, _ in spans)
+
+
+def _fraction(value: AVRational | None) -> Fraction | None:
+    if not value or not value.denominator:
+        return None
+    return Fraction(value.numerator, value.denominator)
