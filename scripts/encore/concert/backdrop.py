@@ -45,16 +45,16 @@ class Backdrop:
 
     def seen(self, camera: Camera) -> Plane:
         """The reflectance a camera sees, (height, width, 3)."""
-        step = self._px / camera.px
-        left = (camera.x - camera.width / 2 / camera.px - _LEFT) * self._px
-        top = (camera.y - camera.height / 2 / camera.px - _TOP) * self._px
-        window = self._image.transform(
-            (camera.width, camera.height),
-            Image.Transform.AFFINE,
-            (step, 0, left, 0, step, top),
-            Image.Resampling.BICUBIC,
+        half_width, half_height = camera.width / 2 / camera.px, camera.height / 2 / camera.px
+        box = (
+            (camera.x - half_width - _LEFT) * self._px,
+            (camera.y - half_height - _TOP) * self._px,
+            (camera.x + half_width - _LEFT) * self._px,
+            (camera.y + half_height - _TOP) * self._px,
         )
-        return np.square(np.asarray(window, np.float32) / 255)
+        size = (camera.width, camera.height)
+        window = self._image.resize(size, Image.Resampling.BICUBIC, box=box)
+        return np.square(np.asarray(window, np.float32) * np.float32(1 / 255))
 
 
 class _Draw:

@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-__all__ = ["Camera", "Canvas", "Colour", "Patch", "Plane", "Point", "over", "soft_normals"]
+__all__ = [
+    "Camera",
+    "Canvas",
+    "Colour",
+    "Patch",
+    "Plane",
+    "Point",
+    "enlarged",
+    "over",
+    "soft_normals",
+]
 
 Colour = tuple[float, float, float]
 Point = tuple[float, float]
@@ -114,11 +124,15 @@ class Canvas:
         self._draw.line([self._at(p) for p in points], fill=_bytes(colour), width=px)
 
     def patch(self) -> Patch:
-        """What was drawn, at the screen's size."""
-        small = np.asarray(self._image.convert("RGBa").reduce(_SCALE), np.float32) / 255
-        alpha = small[..., 3]
-        colour = small[..., :3] / np.maximum(alpha, 1 / 255)[..., None]
-        return Patch(self.left, self.top, np.square(colour), alpha)
+        """What was drawn, at the screen's size, no larger than it must be."""
+        box = self._image.getbbox() or (0, 0, _SCALE, _SCALE)
+        left, top = box[0] // _SCALE, box[1] // _SCALE
+        right, bottom = -(-box[2] // _SCALE), -(-box[3] // _SCALE)
+        drawn = self._image.crop(tuple(_SCALE * edge for edge in (left, top, right, bottom)))
+        small = np.asarray(drawn.convert("RGBa").reduce(_SCALE), np.float32)
+        alpha = small[..., 3] * np.float32(1 / 255)
+        colour = small[..., :3] / np.maximum(small[..., 3:], 1)
+        return Patch(self.left + left, self.top + top, np.square(colour), alpha)
 
     def _at(self, point: Point) -> Point:
         x, y = self.camera.see(point)
@@ -132,14 +146,39 @@ def over(screen: Plane, patch: Patch, light: Plane | float) -> None:
     part += (patch.colour * light - part) * patch.alpha[..., None]
 
 
+def enlarged(small: Plane, size: tuple[int, int]) -> Plane:
+    """A small picture (h, w, 3) drawn up to (width, height), bilinear."""
+    out = np.empty((size[1], size[0], 3), np.float32)
+    for c in range(3):
+        out[..., c] = _resized(np.ascontiguousarray(small[..., c], np.float32), size)
+    return out
+
+
 def soft_normals(alpha: Plane, roundness_px: float) -> tuple[Plane, Plane]:
-    """How far a drawn shape turns to the right and down at each pixel, -1..1, as if padded."""
-    soft = ndimage.gaussian_filter(alpha, roundness_px, truncate=2.5)
-    scale = 2.0 * roundness_px
-    return (
-        np.clip(-scale * np.gradient(soft, axis=1), -1, 1),
-        np.clip(-scale * np.gradient(soft, axis=0), -1, 1),
-    )
+    """How far a drawn shape turns to the right and down at each pixel, about -1..1."""
+    # The blur is found at about two pixels of a coarser grid, whatever its size on the screen.
+    step = max(1, round(roundness_px / 2))
+    image = Image.fromarray(alpha)
+    coarse = np.asarray(image.reduce(step) if step > 1 else image)
+    soft = ndimage.gaussian_filter(coarse, roundness_px / step, truncate=2.5)
+    across, down = (_slope(soft, axis) * (2.0 * roundness_px / step) for axis in (1, 0))
+    if step == 1:
+        return across, down
+    return _resized(across, image.size), _resized(down, image.size)
+
+
+def _slope(soft: Plane, axis: int) -> Plane:
+    """The fall of a plane along an axis, by central differences, level at the borders."""
+    slope = np.zeros_like(soft)
+    if axis:
+        slope[:, 1:-1] = 0.5 * (soft[:, :-2] - soft[:, 2:])
+    else:
+        slope[1:-1] = 0.5 * (soft[:-2] - soft[2:])
+    return slope
+
+
+def _resized(plane: Plane, size: tuple[int, int]) -> Plane:
+    return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR))
 
 
 def _bytes(colour: Colour) -> tuple[int, int, int, int]:

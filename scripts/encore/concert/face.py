@@ -86,13 +86,18 @@ class Head:
 
     def _shade(self, lights: list[Light], ambient: NDArray[np.float32]) -> Plane:
         nx, ny, nz = self._normals
-        total = np.broadcast_to(ambient, (*nx.shape, 3)).astype(np.float32)
+        total = np.empty((*nx.shape, 3), np.float32)
+        total[:] = ambient
         for light in lights:
             dx, dy, dz = np.array(light.direction, np.float32) / np.linalg.norm(light.direction)
             facing = np.maximum(nx * dx + ny * dy + nz * dz, 0)
-            halfway = np.array([dx, dy, dz + 1]) / math.sqrt(2 + 2 * float(dz))
-            sheen = np.maximum(nx * halfway[0] + ny * halfway[1] + nz * halfway[2], 0) ** 24
-            total += (facing + 0.35 * sheen)[..., None] * light.colour
+            halfway = np.array([dx, dy, dz + 1], np.float32) / np.float32(math.sqrt(2 + 2 * dz))
+            sheen = np.maximum(nx * halfway[0] + ny * halfway[1] + nz * halfway[2], 0)
+            for _ in range(4):  # to the 16th power
+                sheen *= sheen
+            facing += 0.30 * sheen
+            for channel in range(3):
+                total[..., channel] += facing * light.colour[channel]
         return total
 
     def _turned(
@@ -253,9 +258,9 @@ class Head:
             eye = Image.new("RGBA", size, _bytes((0.60, 0.56, 0.53)))
             draw = ImageDraw.Draw(eye)
 
-            def at(p: Point, c: Point = centre, l: float = left, t: float = top) -> Point:
+            def at(p: Point, c: Point = centre, x0: int = int(left), y0: int = int(top)) -> Point:
                 x, y = self._at((c[0] + p[0], c[1] + p[1]))
-                return x - int(l), y - int(t)
+                return x - x0, y - y0
 
             def disc(x: float, y: float, r: float, colour: tuple[float, float, float]) -> None:
                 draw.ellipse((*at((x - r, y - r)), *at((x + r, y + r))), fill=_bytes(colour))  # noqa: B023

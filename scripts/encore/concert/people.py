@@ -358,7 +358,7 @@ def _lay(
 
 
 def _face_lights(show: Show, t: float) -> list[Light]:
-    """The spot in front; the wash from the left below; the other colour from behind at the right."""
+    """The spot in front; the wash from the left below; the other colour from behind right."""
     drift = 0.25 * math.sin(0.9 * t)
     return [
         Light((-0.42 + drift, -0.40, 0.80), (0.78 * show.spot).astype(np.float32)),
