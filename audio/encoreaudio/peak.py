@@ -1,0 +1,98 @@
+"""True peaks: how high the waveform rises between the samples (ITU-R BS.1770-5, Annex 2).
+
+The samples are interpolated eightfold by zero-padding the spectrum of a tapered window, flat up to
+half the sample rate, and the highest points are refined by a parabola. BS.1770 allows fourfold,
+which may read 0.7 dB low; eightfold alone still reads 0.17 dB low in the worst case; with the
+parabola the error is below 0.01 dB for everything under 20 kHz at 48 kHz.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+import scipy.signal
+
+from .signal import Block
+from .window import Windows
+
+__all__ = ["CONTEXT", "HOP", "TruePeak", "true_peaks"]
+
+_FACTOR = 8
+_SIZE = 16384
+CONTEXT = 512
+"""Frames that a window needs on each side of those it answers for."""
+HOP = _SIZE - 2 * CONTEXT
+"""Frames that one window answers for."""
+
+_TAPER = CONTEXT // 2
+_WINDOW = np.concatenate(
+    (
+        scipy.signal.windows.hann(2 * _TAPER, sym=False)[:_TAPER],
+        np.ones(_SIZE - 2 * _TAPER),
+        scipy.signal.windows.hann(2 * _TAPER, sym=False)[_TAPER:],
+    )
+).astype(np.float32)
+
+# A waveform can rise over its samples without bound, but only slowly with the length of an ever
+# rarer pattern: 12 dB would need hundreds of samples of alternating full scale broken at one point.
+_RISE = 4.0
+
+
+def true_peaks(window: Block, above: float) -> npt.NDArray[np.float64] | None:
+    """The highest magnitude from each middle frame up to the next, over all channels.
+
+    window: (CONTEXT + HOP + CONTEXT, channels). Values above `above` are refined, others may read
+    up to 0.2 dB low; None where nothing can be above it. Shape (HOP,), linear.
+    """
+    if np.max(np.abs(window), initial=0.0) * _RISE <= above:
+        return None
+    fine = _interpolated(window)
+    size = np.abs(fine)
+    coarse = size[:, _FACTOR : _FACTOR + HOP * _FACTOR].reshape(len(size), HOP, _FACTOR).max(axis=2)
+    peaks = coarse.max(axis=0).astype(np.float64)
+    # The parabola adds at most 0.2 dB, so lower ones cannot come above.
+    channel, frame = np.nonzero(coarse > above * 0.97)
+    if len(frame):
+        first = (frame + 1) * _FACTOR
+        steps = np.arange(_FACTOR)
+        top = first + size[channel[:, np.newaxis], first[:, np.newaxis] + steps].argmax(axis=1)
+        low, here, high = (size[channel, top + step].astype(np.float64) for step in (-1, 0, 1))
+        bend = np.minimum(low - 2 * here + high, -1e-12)
+        summit = (here >= low) & (here >= high)
+        np.maximum.at(peaks, frame, here - summit * (low - high) ** 2 / (8 * bend))
+    return peaks
+
+
+class TruePeak:
+    """The highest true peak of a stream, linear."""
+
+    def __init__(self, channels: int) -> None:
+        self._windows = Windows(HOP, CONTEXT, CONTEXT, channels)
+        self.highest = 0.0
+
+    def add(self, block: Block) -> None:
+        """Take a block (frames, channels)."""
+        for window in self._windows.push(block):
+            self._look(window)
+
+    def finish(self) -> float:
+        """The highest peak of the whole stream, which has ended; 0.0 for silence."""
+        for window, _ in self._windows.finish():
+            self._look(window)
+        return self.highest
+
+    def _look(self, window: Block) -> None:
+        # No true peak is lower than the highest sample.
+        sample = float(np.max(np.abs(window[CONTEXT : CONTEXT + HOP]), initial=0.0))
+        peaks = true_peaks(window, max(self.highest, sample))
+        if peaks is not None:
+            self.highest = max(self.highest, float(peaks.max()))
+
+
+def _interpolated(window: Block) -> npt.NDArray[np.float32]:
+    """(channels, (HOP + 2) * factor), from one frame before the middle to one after it."""
+    # Single precision: 1e-7 of the peak is far below what a meter shows, and twice as quick.
+    planes = np.ascontiguousarray(window.T, dtype=np.float32) * (_WINDOW * _FACTOR)
+    spectrum = scipy.fft.rfft(planes, axis=1)
+    spectrum[:, -1] /= 2
+    fine: npt.NDArray[np.float32] = scipy.fft.irfft(spectrum, _SIZE * _FACTOR, axis=1)  # type: ignore[assignment]
+    return fine[:, (CONTEXT - 1) * _FACTOR : (CONTEXT + HOP + 1) * _FACTOR]

@@ -1,0 +1,76 @@
+"""Constant offset and rumble, taken out below the music.
+
+A linear-phase high-pass: the stream minus its own low-pass, whose gain at 0 Hz is exactly one, so
+that an offset goes exactly. Linear phase, because a recursive high-pass turns the phase of the
+lowest octaves and so changes the shape, and with it the peaks, of a kick or a bass that it was not
+meant to touch; the ringing that a linear-phase filter has before an attack lies at the cut-off,
+below hearing, and 60 dB down from 1.4 times the cut-off the music passes within 0.01 dB. The delay
+is half the filter, and is given back. Convolution by overlap-save.
+"""
+
+import math
+
+import numpy as np
+import scipy.fft
+import scipy.signal
+
+from .signal import Block, joined
+from .window import Windows
+
+__all__ = ["HighPass"]
+
+type _Taps = np.ndarray[tuple[int], np.dtype[np.float64]]
+
+_STOPBAND_DB = 60.0
+_TRANSITION = 0.8  # of the cut-off: 16 Hz stops below 9.6 Hz and passes above 22.4 Hz
+
+
+class HighPass:
+    """Linear-phase high-pass, -6 dB at `cutoff_hz`, exactly nothing at 0 Hz.
+
+    The stream's ends are mirrored, so that an offset makes no step there.
+    """
+
+    def __init__(self, sample_rate_hz: int, channels: int, cutoff_hz: float) -> None:
+        taps = _low_pass(sample_rate_hz, cutoff_hz)
+        self._half = len(taps) // 2
+        size = scipy.fft.next_fast_len(max(4 * len(taps), 16384), real=True)
+        self._response = scipy.fft.rfft(taps, size)[:, np.newaxis]
+        self._size = size
+        hop = size - 2 * self._half
+        self._windows = Windows(hop, self._half, self._half, channels, edge="mirror")
+        self._channels = channels
+
+    @property
+    def latency(self) -> int:
+        """Frames held back at most: half the filter, and one window's hop."""
+        return self._half + self._windows.hop
+
+    def process(self, block: Block) -> Block:
+        """Take a block (frames, channels); give what is ready."""
+        return joined(
+            [self._filtered(window) for window in self._windows.push(block)], self._channels
+        )
+
+    def flush(self) -> Block:
+        """The rest of the stream."""
+        return joined(
+            [self._filtered(window)[:real] for window, real in self._windows.finish()],
+            self._channels,
+        )
+
+    def _filtered(self, window: Block) -> Block:
+        spectrum = scipy.fft.rfft(window, self._size, axis=0) * self._response
+        low = scipy.fft.irfft(spectrum, self._size, axis=0)[2 * self._half :]
+        middle: Block = window[self._half : self._half + self._windows.hop]
+        return middle - low
+
+
+def _low_pass(sample_rate_hz: int, cutoff_hz: float) -> _Taps:
+    width = _TRANSITION * cutoff_hz / (sample_rate_hz / 2)
+    count, beta = scipy.signal.kaiserord(_STOPBAND_DB, width)
+    half = math.ceil(count / 2)
+    at = np.arange(-half, half + 1)
+    taps = np.sinc(2 * cutoff_hz / sample_rate_hz * at) * np.kaiser(2 * half + 1, beta)
+    normal: _Taps = taps / taps.sum()
+    return normal
