@@ -1,12 +1,13 @@
 """Look-ahead true-peak limiter.
 
 For every frame the interpolated peak (see `peak`) says how far the gain must come down; one gain
-serves all channels, so the image stands still. The gain falls before the peak, holds over it and
-climbs back at a constant rate in decibels: slow enough that a bass note is not bent within its
-cycle, quick enough that the music after a drum does not duck. Falling and climbing are smoothed by
-three running means over a running minimum, which by construction never lie above what a frame
-needs, so no clipper is wanted behind it. Where no peak comes near, the gain is exactly one and the
-samples pass bit for bit.
+serves all channels, so the image stands still. The gain falls before the peak and holds over it;
+then it climbs back at a constant rate in decibels, quickly after a single drum, so that the music
+behind it does not duck, and slowly where the mean of the last moments shows that the reduction
+lasts, so that a bass note is not bent within its cycle. Falling and climbing are smoothed by three
+running means over a running minimum, which by construction never lie above what a frame needs, so
+no clipper is wanted behind it. Where no peak comes near, the gain is exactly one and the samples
+pass bit for bit.
 """
 
 import numpy as np
@@ -19,8 +20,12 @@ from .window import Windows
 
 __all__ = ["Limiter"]
 
+type _Decibels = npt.NDArray[np.float64]
+
 _ATTACK_S = 0.0025
-_RELEASE_DB_S = 30.0
+_FAST_DB_S = 120.0
+_SLOW_DB_S = 30.0
+_SUSTAINED_S = 0.06
 # Meters differ by this much at the edges of hard bursts, by where their own filters end.
 # looked at.
 _MARGIN_DB = 0.04
@@ -39,12 +44,13 @@ class Limiter:
         # Three means of 2m+1 reach 3m to each side; the minimum reaches one frame further, because
         # a peak between two frames concerns both.
         self._reach = 6 * self._mean + 1
-        self._fall_db = _RELEASE_DB_S / sample_rate_hz
+        self._fast = _Release(_FAST_DB_S / sample_rate_hz)
+        self._slow = _Release(_SLOW_DB_S / sample_rate_hz)
+        self._recent = np.zeros(round(_SUSTAINED_S * sample_rate_hz))
         self._channels = channels
         self._windows = Windows(HOP, CONTEXT, CONTEXT, channels)
         self._waiting: Block = np.zeros((0, channels))
         self._reduction = np.zeros(self._reach)  # dB, from `reach` before the first waiting frame
-        self._release = 0.0
         self.deepest_db = 0.0
         self.limited_frames = 0
 
@@ -72,20 +78,19 @@ class Limiter:
         self._waiting = np.concatenate((self._waiting, window[CONTEXT : CONTEXT + real]))
         return self._release_waiting()
 
-    def _needed(self, window: Block) -> npt.NDArray[np.float64]:
-        """The reduction in dB that each frame needs, falling back at the release rate."""
+    def _needed(self, window: Block) -> _Decibels:
+        """The reduction in dB that each frame needs, with the release after it."""
         peaks = true_peaks(window, self._threshold)
-        steps = np.arange(1, HOP + 1) * self._fall_db
-        needed: npt.NDArray[np.float64]
-        if peaks is None:
-            needed = np.maximum(self._release - steps, 0.0)
-        else:
+        over = np.zeros(HOP)
+        if peaks is not None:
             over = 20 * np.log10(np.maximum(peaks / self._threshold, 1.0))
-            # max over the past of (what was needed then - rate * time since), as a running maximum.
-            carried = np.maximum.accumulate(np.maximum(over + steps, self._release))
-            needed = np.maximum(carried - steps, 0.0)
-        self._release = float(needed[-1])
-        return needed
+        fast = self._fast.after(over)
+        length = len(self._recent)
+        recent = np.concatenate((self._recent, fast))
+        self._recent = recent[HOP:]
+        sums = np.cumsum(recent)
+        sustained = (sums[length:] - sums[:-length]) / length
+        return np.maximum(fast, self._slow.after(sustained))
 
     def _release_waiting(self) -> Block:
         """The waiting frames whose whole surroundings are known."""
@@ -106,3 +111,20 @@ class Limiter:
         self.deepest_db = max(self.deepest_db, -float(lowered.min()))
         self.limited_frames += int(np.count_nonzero(lowered < -0.1))
         return block * (10 ** (lowered / 20))[:, np.newaxis]
+
+
+class _Release:
+    """Follows a reduction upwards at once, and downwards at a constant rate in dB a frame."""
+
+    def __init__(self, fall_db: float) -> None:
+        self._fall_db = fall_db
+        self._last = 0.0
+
+    def after(self, reduction: _Decibels) -> _Decibels:
+        # The highest of all that came before, each less what it has fallen since: a running
+        # maximum.
+        fallen = np.arange(1, len(reduction) + 1) * self._fall_db
+        highest = np.maximum.accumulate(np.maximum(reduction + fallen, self._last))
+        released = np.maximum(highest - fallen, 0.0)
+        self._last = float(released[-1])
+        return released

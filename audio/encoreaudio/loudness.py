@@ -16,7 +16,7 @@ from .signal import Block
 
 __all__ = ["Levels", "Loudness", "Meter"]
 
-_POLL_S = 0.01  # Tech 3341 case 13 moves a 400 ms tone by 20 ms: a coarser poll misses it
+_POLL_S = 0.02  # Tech 3341 case 13 moves a 400 ms tone by 20 ms: a coarser poll misses it
 
 _PLACES = {
     "FL": ChannelType.LEFT,
@@ -99,8 +99,8 @@ class Meter:
         momentary, short_term = self._windows
         if self._frames >= momentary:
             self._momentary = max(self._momentary, pyebur128.get_loudness_momentary(self._state))
-        # A tenth of the short-term window's movement is lost in 0.1 s at most 0.1 dB.
-        if self._frames >= short_term and self._frames % (10 * self._poll) == 0:
+        # Between polls 0.1 s apart a 3 s window's level moves by 0.15 dB at most.
+        if self._frames >= short_term and self._frames % (5 * self._poll) == 0:
             self._short_term = max(self._short_term, pyebur128.get_loudness_shortterm(self._state))
 
 

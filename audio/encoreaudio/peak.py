@@ -1,6 +1,6 @@
 """True peaks: how high the waveform rises between the samples (ITU-R BS.1770-5, Annex 2).
 
-The samples are interpolated eightfold by zero-padding the spectrum of a tapered window, flat up to
+The samples are interpolated eightfold by turning the spectrum of a tapered window, flat up to
 half the sample rate, and the highest points are refined by a parabola. BS.1770 allows fourfold,
 which may read 0.7 dB low; eightfold alone still reads 0.17 dB low in the worst case; with the
 parabola the error is below 0.01 dB for everything under 20 kHz at 48 kHz.
@@ -32,6 +32,17 @@ _WINDOW = np.concatenate(
     )
 ).astype(np.float32)
 
+# Each phase is the window moved by a fraction of a frame: a turn of its spectrum.
+_SHIFTS = np.exp(
+    2j
+    * np.pi
+    / _SIZE
+    * np.arange(_FACTOR)[:, np.newaxis, np.newaxis]
+    / _FACTOR
+    * np.arange(_SIZE // 2 + 1)
+).astype(np.complex64)
+_SHIFTS[1:, :, -1] = 0  # half the sample rate has no phase to turn
+
 # A waveform can rise over its samples without bound, but only slowly with the length of an ever
 # rarer pattern: 12 dB would need hundreds of samples of alternating full scale broken at one point.
 _RISE = 4.0
@@ -45,20 +56,20 @@ def true_peaks(window: Block, above: float) -> npt.NDArray[np.float64] | None:
     """
     if np.max(np.abs(window), initial=0.0) * _RISE <= above:
         return None
-    fine = _interpolated(window)
-    size = np.abs(fine)
-    coarse = size[:, _FACTOR : _FACTOR + HOP * _FACTOR].reshape(len(size), HOP, _FACTOR).max(axis=2)
-    peaks = coarse.max(axis=0).astype(np.float64)
+    fine = np.abs(_interpolated(window))
+    coarse = fine.max(axis=0)[:, 1:-1]
+    peaks: npt.NDArray[np.float64] = coarse.max(axis=0).astype(np.float64)
     # The parabola adds at most 0.2 dB, so lower ones cannot come above.
     channel, frame = np.nonzero(coarse > above * 0.97)
     if len(frame):
-        first = (frame + 1) * _FACTOR
-        steps = np.arange(_FACTOR)
-        top = first + size[channel[:, np.newaxis], first[:, np.newaxis] + steps].argmax(axis=1)
-        low, here, high = (size[channel, top + step].astype(np.float64) for step in (-1, 0, 1))
+        frame += 1
+        top = fine[:, channel, frame].argmax(axis=0)
+        here = fine[top, channel, frame].astype(np.float64)
+        low = fine[top - 1, channel, frame - (top == 0)].astype(np.float64)
+        high = fine[(top + 1) % _FACTOR, channel, frame + (top == _FACTOR - 1)].astype(np.float64)
         bend = np.minimum(low - 2 * here + high, -1e-12)
         summit = (here >= low) & (here >= high)
-        np.maximum.at(peaks, frame, here - summit * (low - high) ** 2 / (8 * bend))
+        np.maximum.at(peaks, frame - 1, here - summit * (low - high) ** 2 / (8 * bend))
     return peaks
 
 
@@ -89,10 +100,10 @@ class TruePeak:
 
 
 def _interpolated(window: Block) -> npt.NDArray[np.float32]:
-    """(channels, (HOP + 2) * factor), from one frame before the middle to one after it."""
+    """(phase, channels, HOP + 2): at n + phase / 8, for the middle and one frame on each side."""
     # Single precision: 1e-7 of the peak is far below what a meter shows, and twice as quick.
-    planes = np.ascontiguousarray(window.T, dtype=np.float32) * (_WINDOW * _FACTOR)
+    planes = np.ascontiguousarray(window.T, dtype=np.float32) * _WINDOW
     spectrum = scipy.fft.rfft(planes, axis=1)
-    spectrum[:, -1] /= 2
-    fine: npt.NDArray[np.float32] = scipy.fft.irfft(spectrum, _SIZE * _FACTOR, axis=1)  # type: ignore[assignment]
-    return fine[:, (CONTEXT - 1) * _FACTOR : (CONTEXT + HOP + 1) * _FACTOR]
+    shifted = scipy.fft.irfft(spectrum * _SHIFTS, _SIZE, axis=2)
+    fine: npt.NDArray[np.float32] = shifted[:, :, CONTEXT - 1 : CONTEXT + HOP + 1]
+    return fine
