@@ -6,5 +6,6 @@ that a remaster of that file can be measured against.
 
 from encore.concert.band import sound
 from encore.concert.recording import pictures, record
+from encore.concert.score import cuts, flashes, telling_moments
 
-__all__ = ["pictures", "record", "sound"]
+__all__ = ["cuts", "flashes", "pictures", "record", "sound", "telling_moments"]

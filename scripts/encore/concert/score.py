@@ -22,6 +22,7 @@ __all__ = [
     "mouth",
     "shot_at",
     "sung",
+    "telling_moments",
 ]
 
 BEAT_S = 0.5
@@ -97,6 +98,12 @@ def cuts(seconds: float) -> list[float]:
 def shot_at(at_s: float, seconds: float) -> Shot:
     """Which camera is on the air."""
     return _SHOTS[math.floor(at_s / _shot_s(seconds) + 1e-9) % len(_SHOTS)]
+
+
+def telling_moments(seconds: float) -> tuple[float, float]:
+    """A moment of the whole stage and one of the singer's face, each the time of a 25 Hz frame."""
+    length = _shot_s(seconds)
+    return round(25 * 0.3 * length) / 25, round(25 * 1.2 * length) / 25
 
 
 def flashes(seconds: float) -> list[tuple[float, float]]:
