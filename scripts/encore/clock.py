@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from statistics import median
 from typing import Literal
 
@@ -83,12 +84,12 @@ def clock_of(times: list[Fraction] | None, claimed: list[Fraction]) -> Clock:
 
 
 def _rate(times: list[Fraction], claimed: list[Fraction]) -> tuple[Fraction, str]:
-    steps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(times)]
     usual = median(steps) or Fraction(1, 25)
     near = [step for step in steps if abs(step - usual) < usual * 2 / 5]
     mean = sum(near, Fraction(0)) / len(near)
     # Rounded times carry their rounding into the mean of a short stream.
-    finest = min((abs(a - b) for a, b in zip(near, near[1:], strict=False) if a != b), default=0)
+    finest = min((abs(a - b) for a, b in pairwise(near) if a != b), default=0)
     tolerance = _RATE_AGREES + float(finest / usual) / len(near)
     for rates, why in (
         (claimed, "every frame is at its place; the rate is as tagged"),

@@ -16,12 +16,14 @@ __all__ = [
     "Chapter",
     "ColourFact",
     "Damage",
+    "FieldOrder",
     "Hum",
     "PictureFacts",
     "Ratio",
     "Scan",
     "SoundFacts",
     "StreamFacts",
+    "Structure",
 ]
 
 Ratio = Annotated[
@@ -113,6 +115,9 @@ class PictureFacts(Facts):
     structure_confidence: float
     """0..1: the share of the examined moving pictures that agree."""
     pulldown: Literal["none", "soft", "hard"] = "none"
+    fragile: bool = False
+    """True where the stream is damaged, and decodes the same each time only on one thread and
+    without BestSource's cache (see `frames`)."""
     repeat_fields: bool = False
     """True where the stream's repeat flags must be obeyed to get the frames that are counted."""
     borders: Borders = Borders()
@@ -175,4 +180,6 @@ class Scan(Facts):
     picture: PictureFacts | None = None
     sound: list[SoundFacts] = []
     damage: list[Damage] = []
+    index: str | None = None
+    """Where the picture's index was kept (BestSource's `cachepath`), for those who read it next."""
     full: bool = False

@@ -113,7 +113,11 @@ def _block_mean(plane: Luma) -> Map:
 
 
 def _light_changes(fields: list[Luma]) -> bool:
+    """True where most blocks brighten, or most darken: what moves does as much of either."""
     means = np.stack([_block_mean(field) for field in fields])
-    swing = means.max(axis=0) - means.min(axis=0)
     allowed = _LIGHT_CODES + _LIGHT_SHARE * means.mean(axis=0)
-    return bool((swing > allowed).mean() > 0.5)
+    for one in range(len(fields)):
+        change = means[one] - means[one - 1]
+        if abs(float(((change > allowed) * 1.0 - (change < -allowed)).mean())) > 0.5:
+            return True
+    return False

@@ -8,6 +8,10 @@ What version 22 does, as measured and as its source tells:
 - Frames that are missing leave no trace in the frame numbers. With `fpsnum`/`fpsden` frame n is
   the one whose timestamp is nearest to `first timestamp + n * fpsden / fpsnum`, so gaps are filled
   by repeating the neighbours, and the number of frames follows the duration.
+- What a decoder puts in place of lost blocks may be what it finds in a used buffer, and so depends
+  on its threads and on the buffers that a cache holds back. BestSource then refuses frames that
+  differ from its index ("No frame returned"). On one thread with `cachesize=0` a damaged stream
+  decodes as it was indexed, in any order and on any machine.
 - `rff=1` obeys repeat flags; it cannot be joined with `fpsnum`.
 """
 
@@ -30,7 +34,7 @@ from numpy.typing import NDArray
 from encore.errors import RequestError
 from encore.progress import Reporter
 
-__all__ = ["Frames", "Luma", "index_arguments", "open_frames"]
+__all__ = ["Frames", "Luma", "index_path", "open_frames", "opening"]
 
 Luma = NDArray[np.float32]
 """One plane of luma, (height, width), on the scale of 8 bits (0..255)."""
@@ -50,12 +54,13 @@ class Frames:
     """How many frames there are when repeat flags are obeyed."""
     rate: Fraction
     """As BestSource tells it."""
+    fragile: bool = False
 
     def __len__(self) -> int:
-        return self.clip.num_frames
+        return int(self.clip.num_frames)
 
     def luma(self, number: int) -> Luma:
-        """The luma of one frame."""
+        """The luma of one frame; raises vapoursynth.Error where it cannot be had again."""
         with self.clip.get_frame(number) as frame:
             return self._scaled(np.asarray(frame[0]))
 
@@ -71,21 +76,33 @@ class Frames:
         return np.asarray(plane, np.float32) * np.float32(2.0 ** (8 - kind.bits_per_sample))
 
 
-def index_arguments(media: Path, stream: int, work: Path | None) -> dict[str, object]:
-    """Arguments for `bs.VideoSource` that keep its index in `work`, or nowhere without one."""
-    arguments: dict[str, object] = {"source": str(media), "track": stream, "cachesize": _CACHE_MIB}
-    if work is None:
-        return arguments | {"cachemode": 0}
+def index_path(media: Path, work: Path, *, fragile: bool) -> Path:
+    """Where the index of a file is kept: a name that changes when the file does."""
     known = media.stat()
-    identity = f"{media}\0{known.st_size}\0{known.st_mtime_ns}"
-    name = "index-" + hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return arguments | {"cachemode": 4, "cachepath": str(work / name)}
+    identity = f"{media}\0{known.st_size}\0{known.st_mtime_ns}\0{fragile}"
+    name = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return work.absolute() / f"index-{name}"
 
 
-def open_frames(media: Path, stream: int, work: Path, reporter: Reporter) -> Frames:
-    """Index a stream, which decodes it once, and open it; raises RequestError where nothing decodes."""
+def opening(media: str, stream: int, index: str | None, *, fragile: bool) -> dict[str, object]:
+    """Arguments for `bs.VideoSource`; without an `index` none is kept."""
+    arguments: dict[str, object] = {"source": media, "track": stream}
+    arguments |= {"threads": 1, "cachesize": 0} if fragile else {"cachesize": _CACHE_MIB}
+    # 4: at this very path. 0: nowhere. The default is beside the source.
+    return arguments | ({"cachemode": 4, "cachepath": index} if index else {"cachemode": 0})
+
+
+def open_frames(
+    media: Path, stream: int, work: Path, reporter: Reporter, *, fragile: bool = False
+) -> Frames:
+    """Index a stream, which decodes it once, and open it.
+
+    Raises RequestError where nothing decodes.
+    """
     work.mkdir(parents=True, exist_ok=True)
-    arguments = index_arguments(media, stream, work)
+    arguments = opening(
+        str(media), stream, str(index_path(media, work, fragile=fragile)), fragile=fragile
+    )
     with reporter.stage("index", unit="%") as update, _index_progress(update):
         try:
             opened = vs.core.bs.VideoSource(**arguments, exporttimestamps=1)
@@ -97,7 +114,7 @@ def open_frames(media: Path, stream: int, work: Path, reporter: Reporter) -> Fra
     stamps = opened["timestamps"]
     stamps = [stamps] if isinstance(stamps, int) else list(stamps)
     times = None if _NO_TIME in stamps else [stamp * base for stamp in stamps]
-    return Frames(clip, times, obeyed.num_frames, Fraction(clip.fps))
+    return Frames(clip, times, obeyed.num_frames, Fraction(clip.fps), fragile)
 
 
 @contextmanager

@@ -17,13 +17,13 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from encore.errors import RequestError
-from encore.facts import Chapter, Damage, StreamFacts
+from encore.facts import Chapter, StreamFacts
 from encore.progress import Reporter
 
 if TYPE_CHECKING:
     from av.container.core import Chapter as ContainerChapter
 
-__all__ = ["Probe", "probe"]
+__all__ = ["Loss", "Probe", "probe"]
 
 Kind = Literal["video", "audio", "subtitle", "attachment", "data"]
 _TIME_BASE = Fraction(1, av.time_base)
@@ -41,9 +41,21 @@ class Probe:
     streams: list[StreamFacts]
     chapters: list[Chapter]
     picture: int | None
-    """The stream that is the picture: never a cover."""
+    """The stream that is the picture: never a cover; None where there is none."""
     sounds: list[int]
-    damage: list[Damage] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    """Places where packets of picture or sound are marked as broken."""
+    broke: str | None = None
+    """Why the file cannot be read to its end, where it cannot."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Broken packets near each other in one stream."""
+
+    stream: int
+    at_s: float | None
+    packets: int
 
 
 @dataclass
@@ -118,13 +130,12 @@ def _facts(
         chapters=[_chapter(c) for c in container.chapters()],
         picture=None if picture is None else picture.index,
         sounds=sounds,
+        broke=broke,
     )
     for stream in streams:
         extent = extents.get(stream.index)
         if extent and stream.kind in ("video", "audio"):
-            known.damage += _losses(stream, extent)
-    if broke:
-        known.damage.append(Damage(at_s=None, what=f"the file cannot be read to its end: {broke}"))
+            known.losses += _losses(stream.index, extent)
     return known
 
 
@@ -164,31 +175,18 @@ def _chapter(chapter: ContainerChapter) -> Chapter:
     )
 
 
-def _losses(stream: StreamFacts, extent: _Extent) -> list[Damage]:
-    """Damage for each place where the reader marked packets as broken."""
-    found: list[Damage] = []
+def _losses(stream: int, extent: _Extent) -> list[Loss]:
+    """The broken packets, those near each other as one place."""
     places: list[list[Fraction | None]] = []
     for at in extent.corrupt:
-        near = (
-            places
-            and at is not None
-            and places[-1][-1] is not None
-            and abs(at - places[-1][-1]) < _CORRUPT_APART_S
-        )
-        if near:
+        last = places[-1][-1] if places else None
+        if at is not None and last is not None and abs(at - last) < _CORRUPT_APART_S:
             places[-1].append(at)
         else:
             places.append([at])
-    for place in places:
-        packets = "1 packet" if len(place) == 1 else f"{len(place)} packets"
-        at = place[0]
-        found.append(
-            Damage(
-                at_s=None if at is None else float(at),
-                what=f"{stream.kind} stream {stream.index}: {packets} damaged",
-            )
-        )
-    return found
+    return [
+        Loss(stream, None if place[0] is None else float(place[0]), len(place)) for place in places
+    ]
 
 
 def _reason(error: Exception) -> str:

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Literal
 
 import av
+import vapoursynth as vs
 from av.rational import AVRational
 
 from encore.clock import Clock, clock_of
 from encore.colour import colours_of, sample_aspect_of, system_of
 from encore.errors import RequestError
-from encore.facts import Chapter, Damage, PictureFacts, Scan, SoundFacts
-from encore.frames import Frames, index_arguments, open_frames
+from encore.facts import Damage, PictureFacts, Scan, SoundFacts
+from encore.frames import Frames, index_path, open_frames, opening
 from encore.probe import Probe, probe
 from encore.progress import Reporter
 from encore.sound import sound_facts
@@ -42,16 +43,18 @@ def scan(
     """
     if work is None:
         with tempfile.TemporaryDirectory(prefix="encore-scan-") as folder:
-            return scan(source, work=Path(folder), full=full, reporter=reporter)
+            found = scan(source, work=Path(folder), full=full, reporter=reporter)
+            return found.model_copy(update={"index": None})
     if not isinstance(source, Source):
         source = open_source(source, work, reporter)
     known = probe(source.media, reporter)
-    damage = list(known.damage)
+    damage = _unreadable(known)
     picture = None
     if known.picture is not None:
         picture, lost = _picture(source.media, known, work, full, reporter)
         damage += lost
-    sound = _sound(source.media, known, full, reporter)
+    sound, lost = _sound(source.media, known, full, reporter)
+    damage += lost
     return Scan(
         encore=version("encore-remaster"),
         source=source.named,
@@ -64,6 +67,7 @@ def scan(
         chapters=known.chapters if source.chapters is None else source.chapters,
         picture=picture,
         sound=sound,
+        index=str(index_path(source.media, work, fragile=picture.fragile)) if picture else None,
         damage=sorted(damage, key=lambda item: (item.at_s is None, item.at_s or 0.0)),
         full=full,
     )
@@ -72,13 +76,17 @@ def scan(
 def source_arguments(scan: Scan, work: Path | None = None) -> dict[str, object]:
     """The keyword arguments with which `core.bs.VideoSource` gives the frames the scan counted.
 
-    With the `work` folder of the scan its index is used again; without one no index is kept.
-    Frame n of that clip is at `start_s + n / rate`, exactly or as near as the source's timestamps.
+    Frame n of that clip is at `start_s + n / rate`, exactly or as near as the source's timestamps
+    allow. The scan's index is used again; `work` says where to keep one for a scan that kept none.
+    Nothing is ever written beside the source.
     """
     picture = scan.picture
     if picture is None:
         raise RequestError(f"{scan.source!r} has no picture")
-    arguments = index_arguments(Path(scan.media), picture.stream, work)
+    index = scan.index
+    if work is not None:
+        index = str(index_path(Path(scan.media), work, fragile=picture.fragile))
+    arguments = opening(scan.media, picture.stream, index, fragile=picture.fragile)
     if picture.repeat_fields:
         arguments["rff"] = 1
     elif picture.clock == "times":
@@ -90,9 +98,21 @@ def source_arguments(scan: Scan, work: Path | None = None) -> dict[str, object]:
 def _picture(
     media: Path, known: Probe, work: Path, full: bool, reporter: Reporter
 ) -> tuple[PictureFacts, list[Damage]]:
+    fragile = any(loss.stream == known.picture for loss in known.losses)
+    try:
+        return _look(media, known, work, full, reporter, fragile=fragile)
+    except vs.Error as error:
+        if fragile:
+            raise RequestError(f"the picture of {str(media)!r} does not decode: {error}") from error
+    return _look(media, known, work, full, reporter, fragile=True)
+
+
+def _look(
+    media: Path, known: Probe, work: Path, full: bool, reporter: Reporter, *, fragile: bool
+) -> tuple[PictureFacts, list[Damage]]:
     stream = known.picture
     assert stream is not None
-    frames = open_frames(media, stream, work, reporter)
+    frames = open_frames(media, stream, work, reporter, fragile=fragile)
     with av.open(str(media)) as container:
         video = container.streams[stream]
         assert isinstance(video, av.VideoStream)
@@ -126,6 +146,7 @@ def _picture(
         rate_constant=clock.constant,
         rate_why=clock.why,
         clock=clock.kind,
+        fragile=frames.fragile,
         frames=count,
         start_s=clock.start_s,
         duration_s=float(count / clock.rate),
@@ -173,9 +194,36 @@ def _late_start(known: Probe, picture: PictureFacts) -> list[Damage]:
     return [Damage(at_s=first, what=f"picture: {lost}")]
 
 
-def _sound(media: Path, known: Probe, full: bool, reporter: Reporter) -> list[SoundFacts]:
+def _unreadable(known: Probe) -> list[Damage]:
+    """What the container's reader could not give. The sound's own meter tells of the sound."""
+    found = [
+        Damage(
+            at_s=loss.at_s,
+            what=f"picture: {loss.packets} packet{'s' if loss.packets > 1 else ''} damaged",
+        )
+        for loss in known.losses
+        if loss.stream == known.picture
+    ]
+    if known.broke:
+        found.append(Damage(at_s=None, what=f"cannot be read to its end: {known.broke}"))
+    return found
+
+
+def _sound(
+    media: Path, known: Probe, full: bool, reporter: Reporter
+) -> tuple[list[SoundFacts], list[Damage]]:
     by_index = {stream.index: stream for stream in known.streams}
-    return [sound_facts(media, by_index[index], track) for track, index in enumerate(known.sounds)]
+    facts: list[SoundFacts] = []
+    damage: list[Damage] = []
+    if not known.sounds:
+        return facts, damage
+    with reporter.stage("listen", unit="tracks") as update:
+        for track, index in enumerate(known.sounds):
+            fact, lost = sound_facts(media, by_index[index], track, full=full)
+            facts.append(fact)
+            damage += lost
+            update(track + 1, len(known.sounds))
+    return facts, damage
 
 
 def _duration_s(known: Probe, picture: PictureFacts | None, sound: list[SoundFacts]) -> float:

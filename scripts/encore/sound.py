@@ -1,25 +1,56 @@
-"""The sound streams' facts: their shape and clock from the decoder, their health from the meter."""
+"""The sound streams' facts: shape from the container, clock and health from the meter."""
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import av
 
-from encore.facts import SoundFacts, StreamFacts
+from encore.facts import Damage, Hum, SoundFacts, StreamFacts
+from encoreaudio.error import SoundError
+from encoreaudio.health import SoundHealth, measure
 
 __all__ = ["sound_facts"]
 
-_PATIENCE_PACKETS = 200
+_WHOLE_UP_TO_S = 600.0
+_STRETCHES, _STRETCH_S = 12, 20.0
+_SAME_PLACE_S = 1.0
 
 
-def sound_facts(media: Path, stream: StreamFacts, track: int) -> SoundFacts:
-    """What one sound stream is; the start is that of the first sample that decodes."""
+def sound_facts(
+    media: Path, stream: StreamFacts, track: int, *, full: bool
+) -> tuple[SoundFacts, list[Damage]]:
+    """What one sound stream is, and what of it is lost.
+
+    A stream longer than ten minutes is measured in stretches spread over it, unless `full`. It
+    starts where the decoder's first sample lies, which is not always where its first packet does.
+    """
+    start, length = stream.start_s or 0.0, stream.duration_s or 0.0
+    stretches = None if full or length <= _WHOLE_UP_TO_S else _stretches(start, length)
+    shape = _shape(media, stream, track, start, length)
+    try:
+        health = measure(media, track=track, segments=stretches)
+    except SoundError as error:
+        lost = Damage(at_s=start, what=f"sound {stream.index} does not decode: {error}")
+        return shape, [lost]
+    begun = health.start_s if stream.start_s is not None else start
+    hum = health.hum
+    measured = {
+        "start_s": begun,
+        "duration_s": start + length - begun if stretches else health.seconds,
+        "measured_s": health.seconds,
+        "loudness_lufs": health.loudness_lufs,
+        "loudness_range_lu": health.range_lu,
+        "true_peak_dbtp": health.true_peak_dbtp,
+        "clipped_samples": health.clipped_samples,
+        "hum": hum and Hum(mains_hz=hum.frequency_hz, level_dbfs=hum.level_dbfs),
+    }
+    return shape.model_copy(update=measured), _losses(stream.index, health, stretches)
+
+
+def _shape(media: Path, stream: StreamFacts, track: int, start: float, length: float) -> SoundFacts:
     with av.open(str(media)) as container:
-        audio = container.streams.audio[track]
-        context = audio.codec_context
-        start = _first_sample_s(container, audio)
+        context = container.streams.audio[track].codec_context
         return SoundFacts(
             stream=stream.index,
             track=track,
@@ -30,29 +61,34 @@ def sound_facts(media: Path, stream: StreamFacts, track: int) -> SoundFacts:
             language=stream.language,
             title=stream.title,
             default=stream.default,
-            start_s=start if start is not None else stream.start_s or 0.0,
-            duration_s=_length_s(stream, start),
+            start_s=start,
+            duration_s=length,
         )
 
 
-def _first_sample_s(container: av.container.InputContainer, audio: av.AudioStream) -> float | None:
-    """Decoders drop an encoder's priming samples: the packet's time is not the sample's."""
-    for count, packet in enumerate(container.demux(audio)):
-        if count > _PATIENCE_PACKETS:
-            return None
-        try:
-            for frame in packet.decode():
-                if frame.pts is not None and frame.samples and frame.time_base is not None:
-                    base = frame.time_base
-                    return float(frame.pts * Fraction(base.numerator, base.denominator))
-        except av.FFmpegError:
+def _stretches(start: float, length: float) -> list[tuple[float, float]]:
+    """Stretches spread over a stream, its beginning and its end among them."""
+    step = (length - _STRETCH_S) / (_STRETCHES - 1)
+    return [(start + n * step, _STRETCH_S) for n in range(_STRETCHES)]
+
+
+def _losses(
+    index: int, health: SoundHealth, stretches: list[tuple[float, float]] | None
+) -> list[Damage]:
+    """The meter's remarks on the source's clock, those of one place as one."""
+    found: list[Damage] = []
+    for remark in health.damage:
+        at = _on_clock(remark.at_s, health, stretches)
+        if found and found[-1].at_s is not None and at - found[-1].at_s < _SAME_PLACE_S:
             continue
-    return None
+        found.append(Damage(at_s=at, what=f"sound {index}: {remark.what}"))
+    return found
 
 
-def _length_s(stream: StreamFacts, start: float | None) -> float:
-    if stream.duration_s is None:
-        return 0.0
-    if start is None or stream.start_s is None:
-        return stream.duration_s
-    return max(0.0, stream.duration_s - (start - stream.start_s))
+def _on_clock(
+    measured_s: float, health: SoundHealth, stretches: list[tuple[float, float]] | None
+) -> float:
+    if stretches is None:
+        return health.start_s + measured_s
+    start, _ = stretches[min(int(measured_s / _STRETCH_S), len(stretches) - 1)]
+    return start + measured_s % _STRETCH_S

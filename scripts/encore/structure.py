@@ -3,12 +3,16 @@
 Flags lie: some files that are flagged interlaced hold whole frames, and deinterlacing those is
 damage. So short runs of neighbouring frames, spread over the film, are looked at. In each pair of
 frames the blocks that move (by the distance between fields of like parity, which fine detail does
-not disturb) tell which fields are near each other in time (see `fields`); the run decides by the
-sum over its moving blocks, each block weighing the same however fast it moves. A run in which
-nothing moves abstains and another place is looked at.
+not disturb) tell which fields are near each other in time (see `fields`), each block weighing the
+same however fast it moves. The run says what most of its pairs say, so that a cut or a flash inside
+it is outvoted. A run in which nothing moves abstains and another place is looked at.
 
 Telecine (3:2 pulldown) shows itself before that: every fifth frame repeats a top field of the frame
 before it, and two frames later one repeats a bottom field.
+
+A run may also be "shifted": whole pictures whose two fields lie in neighbouring frames. Where that
+is found the borders between frames mean nothing (an edit between fields moves them), and runs that
+happen to hold whole frames are of the same kind: the film is a sequence of fields, interlaced.
 
 The film is what its runs agree on; it is mixed when runs that are sure of themselves disagree.
 Where nothing moves at all, the flags are all there is, and the reason given says so.
@@ -19,7 +23,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +48,8 @@ _REPEAT = 0.2
 _RHYTHM = 0.85
 _MINORITY = 0.12
 
-Kind = Literal["progressive", "top", "bottom", "telecine"]
+Kind = Literal["progressive", "interlaced", "shifted", "telecine"]
+_Repeat = Literal["top", "bottom"]
 
 
 @dataclass(frozen=True)
@@ -92,38 +97,42 @@ def judge_run(start: int, pairs: Sequence[PairDistances]) -> Run:
     if _repeats_fields(heard):
         mean = np.mean(np.array([vote.numbers for vote in votes]), axis=0)
         return Run(start, "telecine", "top" if mean[1] < mean[2] else "bottom", numbers, len(votes))
-    kind = _kind(numbers)
-    agree = sum(_kind(vote.numbers) == kind for vote in votes)
+    kind, order = _kind(numbers)
+    agree = sum(_kind(vote.numbers)[1] == order for vote in votes)
     if kind is None or agree < _AGREE * len(votes):
         return Run(start, None, None, numbers, len(votes))
-    return Run(start, kind, _order(kind), numbers, len(votes))
+    return Run(start, kind, order, numbers, len(votes))
 
 
-def judge(runs: Sequence[Run], flagged: Kind | None) -> Finding:
-    """What the film is; `flagged` is what its flags say, for where nothing moves."""
+def judge(runs: Sequence[Run], flagged: Kind | None, flagged_order: FieldOrder | None) -> Finding:
+    """What the film is; the flags decide only where nothing moves."""
     sure = [run for run in runs if run.kind is not None]
     if not sure:
-        return _by_flags(flagged, len(runs))
-    kinds: Counter[Structure] = Counter(_structure(run) for run in sure)
+        return _by_flags(flagged, flagged_order, len(runs))
+    shifted = sum(run.kind == "shifted" for run in sure)
+    fielded = shifted > max(1, _MINORITY * len(sure))
+    kinds: Counter[Structure] = Counter(_structure(run, fielded) for run in sure)
     main, count = kinds.most_common(1)[0]
     share = count / len(sure)
-    others = len(sure) - count
     orders: Counter[FieldOrder] = Counter(run.order for run in sure if run.order is not None)
     order = orders.most_common(1)[0][0] if orders else None
     told = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
-    if others >= 2 and others / len(sure) > _MINORITY:
+    if len(sure) - count >= 2 and share < 1 - _MINORITY:
         return Finding("mixed", order, f"runs of frames disagree: {told}", share)
     why = f"{count} of {len(sure)} runs of frames that move"
     if main == "progressive":
-        if flagged in ("top", "bottom"):
+        if flagged == "interlaced":
             why += "; flagged interlaced, yet both fields of each frame are of one moment"
         return Finding(main, None, why, share)
-    if order and len(orders) > 1:
-        why += f"; the field order is not the same throughout ({dict(orders)})"
+    if fielded and main == "interlaced":
+        why += "; whole pictures lie across the frames, so it is a sequence of fields"
+    if len(orders) > 1:
+        told = ", ".join(f"{n} {name}" for name, n in orders.most_common())
+        why += f"; the field order changes ({told})"
     if flagged == "progressive":
         why += "; flagged progressive"
-    elif flagged is not None and flagged != order:
-        why += f"; flagged {flagged} first"
+    elif flagged_order is not None and flagged_order != order:
+        why += f"; flagged {flagged_order} field first"
     return Finding(main, order, why, share)
 
 
@@ -132,7 +141,7 @@ class _Heard:
     """What one pair of frames says, from its moving blocks."""
 
     numbers: tuple[float, float, float]
-    repeat: Literal["top", "bottom"] | None
+    repeat: _Repeat | None
 
 
 def _floor(pairs: Sequence[PairDistances]) -> float:
@@ -154,7 +163,7 @@ def _hear(pair: PairDistances, floor: float) -> _Heard | None:
     a, b, c = (_typical(map_[moving] / motion[moving]) for map_ in (pair.a, pair.b, pair.c))
     top = max(0.0, float(pair.tt[moving].mean()) - floor)
     bottom = max(0.0, float(pair.bb[moving].mean()) - floor)
-    repeat: Literal["top", "bottom"] | None = None
+    repeat: _Repeat | None = None
     if top < _REPEAT * bottom:
         repeat = "top"
     elif bottom < _REPEAT * top:
@@ -162,31 +171,29 @@ def _hear(pair: PairDistances, floor: float) -> _Heard | None:
     return _Heard((a, b, c), repeat)
 
 
-def _typical(shares: NDArray[np.float32]) -> float:
+def _typical(shares: NDArray[Any]) -> float:
     """The mean without the outermost tenths."""
     ordered = np.sort(shares)
     cut = len(ordered) // 10
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
-def _kind(numbers: tuple[float, float, float]) -> Kind | None:
+def _kind(numbers: tuple[float, float, float]) -> tuple[Kind | None, FieldOrder | None]:
+    """What the distances a, b and c of one pair, or the middle ones of a run, mean."""
     order = np.argsort(numbers)
-    low, middle, high = (numbers[i] for i in order)
+    low, middle, high = (numbers[int(i)] for i in order)
     if high - low < _LEAST_SPREAD:
-        return None
+        return None, None
     place = (middle - low) / (high - low)
-    lowest = {int(order[0])} if place > _FAR else {int(order[0]), int(order[1])}
-    if _NEAR <= place <= _FAR:
-        return None
-    # b lowest alone: the fields of one moment lie in neighbouring frames, the top one first.
-    kinds: dict[frozenset[int], Kind] = {
-        frozenset({0}): "progressive",
-        frozenset({0, 1}): "top",
-        frozenset({1}): "top",
-        frozenset({0, 2}): "bottom",
-        frozenset({2}): "bottom",
-    }
-    return kinds.get(frozenset(lowest))
+    lowest, second = int(order[0]), int(order[1])
+    if lowest == 0 and place > _FAR:
+        return "progressive", None
+    if lowest == 0 and place < _NEAR:
+        return "interlaced", "top" if second == 1 else "bottom"
+    if lowest == 0:
+        return None, None
+    kind: Kind = "interlaced" if place < _NEAR and second == 0 else "shifted"
+    return kind, "top" if lowest == 1 else "bottom"
 
 
 def _repeats_fields(heard: Sequence[_Heard | None]) -> bool:
@@ -202,21 +209,15 @@ def _repeats_fields(heard: Sequence[_Heard | None]) -> bool:
     return best >= _RHYTHM
 
 
-def _order(kind: Kind) -> FieldOrder | None:
-    return kind if kind == "top" or kind == "bottom" else None
+def _structure(run: Run, fielded: bool) -> Structure:
+    if run.kind == "telecine":
+        return "telecine"
+    return "progressive" if run.kind == "progressive" and not fielded else "interlaced"
 
 
-def _structure(run: Run) -> Structure:
-    if run.kind in ("top", "bottom"):
-        return "interlaced"
-    return "telecine" if run.kind == "telecine" else "progressive"
-
-
-def _by_flags(flagged: Kind | None, looked: int) -> Finding:
-    why = f"nothing moves in {looked} runs of frames; "
-    if flagged in ("top", "bottom"):
-        return Finding(
-            "interlaced", "top" if flagged == "top" else "bottom", why + "as flagged", 0.0
-        )
+def _by_flags(flagged: Kind | None, order: FieldOrder | None, looked: int) -> Finding:
+    why = f"nothing moves in {looked} run{'s' if looked > 1 else ''} of frames; "
+    if flagged == "interlaced":
+        return Finding("interlaced", order, why + "as flagged", 0.0)
     told = "as flagged" if flagged == "progressive" else "no flags either: taken as progressive"
     return Finding("progressive", None, why + told, 0.0)

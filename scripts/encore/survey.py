@@ -8,7 +8,7 @@ from typing import Literal
 
 from encore.borders import BorderSearch
 from encore.cuts import Sketch, cuts_in, sketch
-from encore.facts import Borders
+from encore.facts import Borders, FieldOrder
 from encore.fields import PairDistances, distances
 from encore.frames import Frames
 from encore.progress import Reporter, Update
@@ -49,8 +49,9 @@ def survey(frames: Frames, *, black: float, full: bool, reporter: Reporter) -> S
             _look_at_all(frames, gathered, update)
         else:
             _look_at_runs(frames, gathered, update)
-    flagged, kind = _flags(gathered.flags)
-    finding = judge(gathered.runs, kind)
+    flagged, order = _flags(gathered.flags)
+    kinds: dict[Flagged, Kind] = {"interlaced": "interlaced", "progressive": "progressive"}
+    finding = judge(gathered.runs, kinds.get(flagged), order)
     borders = gathered.borders.found(interlaced=finding.structure != "progressive")
     return Survey(finding, flagged, borders, sorted(set(gathered.cuts)), gathered.examined)
 
@@ -105,12 +106,11 @@ def _field_flag(frames: Frames, number: int) -> int:
     return int(frames.properties(number).get("_FieldBased", -1))
 
 
-def _flags(flags: Counter[int]) -> tuple[Flagged, Kind | None]:
+def _flags(flags: Counter[int]) -> tuple[Flagged, FieldOrder | None]:
     told = {flag: count for flag, count in flags.items() if flag >= 0}
     if not told:
         return "unknown", None
-    fielded = {flag: count for flag, count in told.items() if flag > 0}
-    if not fielded:
-        return "progressive", "progressive"
-    main: Kind = "top" if fielded.get(2, 0) >= fielded.get(1, 0) else "bottom"
-    return ("mixed", main) if 0 in told else ("interlaced", main)
+    if set(told) == {0}:
+        return "progressive", None
+    order: FieldOrder = "top" if told.get(2, 0) >= told.get(1, 0) else "bottom"
+    return ("mixed" if 0 in told else "interlaced"), order
