@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from encore import __version__
 from encore.errors import DONE, FAILED, INTERRUPTED, WRONG, EncoreError, RequestError
@@ -26,13 +26,12 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="encore",
     help="Remasters old concert recordings, picture and sound.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 presets = typer.Typer(help="The presets that come with Encore.", rich_markup_mode=None)
-app.add_typer(presets, name="presets", no_args_is_help=True)
+app.add_typer(presets, name="presets")
 
 Preset = Annotated[str, typer.Option(help="A preset's name, or the path of a .toml file.")]
 Settings = Annotated[
@@ -222,21 +221,24 @@ def main() -> NoReturn:
     """Run the command line, and leave with its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     logging.getLogger().setLevel(logging.ERROR)
+    arguments = sys.argv[1:]
+    if arguments in ([], ["presets"]):
+        arguments = [*arguments, "--help"]
     try:
-        answer = app(standalone_mode=False)
+        answer = app(arguments, standalone_mode=False)
         code = answer if isinstance(answer, int) else DONE
     except EncoreError as error:
         code = _say(str(error), error.exit_code)
-    except click.exceptions.NoArgsIsHelpError:
-        code = WRONG
-    except click.UsageError as error:
-        code = _say(error.format_message(), WRONG)
-    except (KeyboardInterrupt, click.Abort):
-        code = _say("interrupted; nothing was given its final name. Run it again", INTERRUPTED)
+    except TyperException as error:
+        code = _say(str(getattr(error, "format_message", error.__str__)()), WRONG)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except BrokenPipeError:
         code = DONE
     except Exception as error:
         code = _say(f"{_unforeseen(error)}", FAILED)
+    if code == INTERRUPTED:
+        _say("interrupted; nothing was given its final name. Run it again", code)
     try:
         sys.stdout.flush()
     except BrokenPipeError:

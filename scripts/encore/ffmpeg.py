@@ -1,4 +1,4 @@
-"""The FFmpeg program that comes with the installation: where it is, and how a failed run is told."""
+"""The FFmpeg program that comes with the installation, and how a failed run of it is told."""
 
 from __future__ import annotations
 

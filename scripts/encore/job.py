@@ -19,7 +19,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import encoreaudio
 from encore import __version__, encode
 from encore.encode import PICTURE_SUFFIXES, SOUND_SUFFIXES, Clip
 from encore.errors import JobError, RequestError
@@ -162,13 +161,14 @@ def _make(job: _Job, source: Source, output: Path, partial: Path) -> _Made:
     if wants_picture:
         _plan_picture(job)
     duration = Fraction(job.clip.frames) / job.clip.rate if job.clip else None
-    mastered = master = None
+    mastered: Path | None = None
+    master: Any = None
     if wants_sound:
         mastered, master = _master(job, output.suffix.lower(), duration)
     picture = None
     if job.clip is not None and job.script is not None:
         picture = _render(job, job.script)
-    length_s = float(duration) if duration is not None else master.duration_s
+    length_s = float(duration) if duration is not None else float(master.duration_s)
     kept = plan(job.scan, output.suffix.lower(), job.preset.encode)
     for left in kept.left_out:
         job.note(f"left out {left}")
@@ -279,6 +279,8 @@ def _run_master(
     rate_hz: int | None,
     subtype: str,
 ) -> Any:
+    import encoreaudio
+
     settings = job.preset.sound
     track = _sound_track(job.scan, job.preset)
     on = settings.repair.dc == "auto" or settings.repair.dc > 0

@@ -1,0 +1,307 @@
+"""The whole job on small made recordings: facts of the source carried to the end, and bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from encore.errors import JobError, RequestError
+from encore.ffmpeg import program
+from encore.job import Request, remaster
+from encore.progress import reporter
+
+QUICK = (
+    "picture.deinterlace.method=bwdif",
+    "picture.restore.strength=0",
+    "picture.upscale.method=lanczos",
+    "picture.upscale.height=288",
+    "encode.preset=ultrafast",
+    "encode.crf=30",
+)
+
+
+def record(path: Path, *, seconds=1.0, size="352x288", sound=True, extra=(), rate=50, tags=True):
+    """A small interlaced recording with chapters, a subtitle, a title and languages."""
+    notes = path.parent / "notes.ffmeta"
+    notes.write_text(
+        ";FFMETADATA1\ntitle=Der Abend; 演唱会\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=400\ntitle=Opening = one\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=400\nEND=1000\ntitle=Zwei\n",
+        encoding="utf-8",
+    )
+    words = path.parent / "words.srt"
+    words.write_text("1\n00:00:00,200 --> 00:00:00,700\nla la la\n", encoding="utf-8")
+    command = [program(), "-v", "error", "-y", "-f", "lavfi", "-i"]
+    command += [f"testsrc2=size={size}:rate={rate}:duration={seconds}"]
+    if sound:
+        command += ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}"]
+    if tags:
+        command += ["-i", str(words), "-i", str(notes)]
+        where = 2 if sound else 1
+        command += ["-map", f"{where}:s", "-map_metadata", str(where + 1)]
+        command += ["-map_chapters", str(where + 1), "-metadata:s:s:0", "language=eng"]
+    command += ["-map", "0:v", *(["-map", "1:a", "-ac", "2", "-c:a", "mp2"] if sound else [])]
+    command += ["-metadata:s:a:0", "language=deu"] if sound else []
+    command += ["-vf", "tinterlace=interleave_top,setfield=tff,setsar=16/11"]
+    command += ["-c:v", "mpeg2video", "-b:v", "3M", "-flags", "+ildct+ilme"]
+    command += ["-color_primaries", "bt470bg", "-colorspace", "bt470bg", "-color_trc", "bt470bg"]
+    command += ["-c:s", "srt", *extra, str(path)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
+def do(source: Path, output: Path, *settings: str, **request):
+    return remaster(
+        Request(source, output, settings=(*QUICK, *settings), **request), reporter("none")
+    )
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    return record(tmp_path_factory.mktemp("made") / "show.mkv")
+
+
+@pytest.fixture(scope="module")
+def finished(recording, tmp_path_factory):
+    output = tmp_path_factory.mktemp("done") / "it's “the” 演唱会 show.mkv"
+    return do(recording, output), output
+
+
+def test_the_picture_is_double_rate_square_and_tagged(finished):
+    _, output = finished
+    with av.open(str(output)) as container:
+        video = container.streams.video[0]
+        frames = [frame.pts * video.time_base for frame in container.decode(video)]
+        context = video.codec_context
+        assert len(frames) == 50
+        assert context.height == 288
+        assert context.width == 512
+        assert video.sample_aspect_ratio in (None, 1)
+        assert (int(context.color_primaries), int(context.colorspace)) == (5, 5)
+    assert all(abs(at - Fraction(n, 50)) <= Fraction(1, 1000) for n, at in enumerate(frames))
+
+
+def test_mastered_sound_is_the_default_and_the_original_is_untouched(finished, recording):
+    _, output = finished
+    with av.open(str(output)) as container:
+        mastered, original = container.streams.audio
+        assert mastered.codec_context.name == "flac"
+        assert mastered.metadata["language"] in ("deu", "ger")
+        assert int(mastered.disposition) & 1
+        assert not int(original.disposition) & 1
+        assert sum(frame.samples for frame in container.decode(mastered)) == 48000
+    # The first packet begins before the picture does, so it is the one that is left out.
+    assert _packets(output, 1) == _packets(recording, 0)[1:]
+
+
+def test_chapters_subtitles_and_title_are_kept(finished):
+    _, output = finished
+    with av.open(str(output)) as container:
+        titles = [chapter["metadata"]["title"] for chapter in container.chapters()]
+        assert titles == ["Opening = one", "Zwei"]
+        assert container.metadata["title"] == "Der Abend; 演唱会"
+        assert container.streams.subtitles[0].metadata["language"] == "eng"
+
+
+def test_the_report_tells_what_was_found_done_and_verified(finished):
+    result, _ = finished
+    report = json.loads(result.report.read_text(encoding="utf-8"))
+    assert report["found"]["picture"]["structure"] == "interlaced"
+    assert report["found"]["picture"]["field_order"] == "top"
+    assert report["done"]["picture"]["frames"] == 50
+    assert report["verified"]["frames"] == 50
+    assert {"scan", "sound", "picture", "mux", "verify", "whole"} <= set(report["took_s"])
+    assert report["settings"]["picture"]["deinterlace"]["method"] == "bwdif"
+
+
+def test_only_the_output_and_its_report_and_small_work_files_stay(finished):
+    _, output = finished
+    names = {path.name for path in output.parent.iterdir()}
+    assert names == {output.name, output.stem + ".report.json", output.name + ".encore"}
+    work = output.with_name(output.name + ".encore")
+    assert not list(work.glob("picture.mp4"))
+    assert not list(work.glob("sound.*"))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "settings"),
+    [
+        (".mp4", ()),
+        (".mov", ("encode.codec=prores",)),
+        (".mkv", ("encode.codec=ffv1", "encode.audio_codec=pcm")),
+        (".mp4", ("encode.codec=x264",)),
+        (".mkv", ("encode.codec=svtav1", "encode.preset=12", "encode.audio_codec=opus")),
+    ],
+)
+def test_every_codec_and_container_is_made_and_verified(recording, tmp_path, suffix, settings):
+    quick = [s for s in QUICK if not s.startswith("encode.")] if settings else QUICK
+    result = remaster(
+        Request(recording, tmp_path / f"show{suffix}", settings=(*quick, *settings)),
+        reporter("none"),
+    )
+    assert result.verified.frames == 50
+
+
+def test_a_range_takes_just_that_part(recording, tmp_path):
+    result = do(recording, tmp_path / "part.mkv", range_s=(0.2, 0.6))
+    assert result.verified.frames == 20
+    assert result.verified.samples == 19200
+
+
+def test_ntsc_rates_stay_exact(tmp_path):
+    source = record(tmp_path / "ntsc.mkv", rate="60000/1001", size="352x240", seconds=1.001)
+    result = do(source, tmp_path / "out.mp4")
+    with av.open(str(result.output)) as container:
+        video = container.streams.video[0]
+        times = [packet.pts * video.time_base for packet in container.demux(video) if packet.size]
+    assert sorted(times) == [Fraction(1001 * n, 60000) for n in range(60)]
+
+
+def test_a_picture_without_sound_is_remastered(tmp_path):
+    source = record(tmp_path / "silent.mkv", sound=False, tags=False)
+    result = do(source, tmp_path / "out.mkv")
+    assert result.verified.frames == 50
+    assert result.verified.samples is None
+
+
+def test_sound_alone_is_remastered_to_the_sample(tmp_path):
+    source = tmp_path / "tune.wav"
+    command = [program(), "-v", "error", "-f", "lavfi", "-i", "sine=duration=1.2345", str(source)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    with av.open(str(source)) as container:
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    result = remaster(Request(source, tmp_path / "tune.flac"), reporter("none"))
+    assert result.verified.samples == samples
+
+
+@pytest.mark.parametrize("size", ["350x286", "98x66"])
+def test_odd_sizes_go_through(tmp_path, size):
+    source = record(tmp_path / "odd.mkv", size=size, tags=False)
+    assert do(source, tmp_path / "out.mkv").verified.frames == 50
+
+
+def test_one_picture_goes_through(tmp_path):
+    source = record(tmp_path / "one.mkv", seconds=0.04, tags=False, sound=False)
+    assert do(source, tmp_path / "out.mkv").verified.frames == 2
+
+
+def test_5_1_sound_stays_5_1(tmp_path):
+    source = record(
+        tmp_path / "six.mkv", tags=False, extra=("-af", "pan=5.1|c0=c0|c1=c0|c2=c0", "-ac", "6",
+                                                 "-c:a", "ac3"),
+    )  # fmt: skip
+    result = do(source, tmp_path / "out.mkv")
+    with av.open(str(result.output)) as container:
+        assert [stream.channels for stream in container.streams.audio] == [6, 6]
+
+
+def test_an_existing_output_is_kept_unless_told(recording, tmp_path):
+    output = tmp_path / "out.mkv"
+    output.write_bytes(b"precious")
+    with pytest.raises(RequestError, match="--overwrite"):
+        do(recording, output)
+    assert output.read_bytes() == b"precious"
+    assert do(recording, output, overwrite=True).verified.frames == 50
+
+
+def test_a_missing_folder_is_named_before_anything_is_done(recording, tmp_path):
+    with pytest.raises(RequestError, match="there is no folder"):
+        do(recording, tmp_path / "nowhere" / "out.mkv")
+
+
+def test_the_source_is_never_overwritten(tmp_path):
+    source = record(tmp_path / "show.mkv", seconds=0.2, tags=False)
+    with pytest.raises(RequestError, match="the source itself"):
+        do(source, source, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [(b"", "empty"), (b"this is no film\n" * 400, "no media|cannot be read|not a media")],
+)
+def test_what_is_no_recording_is_refused_in_one_line(tmp_path, content, hint):
+    source = tmp_path / "thing.mkv"
+    source.write_bytes(content)
+    with pytest.raises(RequestError, match=hint) as caught:
+        do(source, tmp_path / "out.mkv")
+    assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["thing.mkv"]
+
+
+def test_a_codec_that_does_not_fit_the_container_is_refused(recording, tmp_path):
+    with pytest.raises(RequestError, match=r"name the output \.mkv"):
+        do(recording, tmp_path / "out.mp4", "encode.codec=ffv1")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_truncated_source_finishes_with_what_decodes(recording, tmp_path):
+    source = tmp_path / "cut.mkv"
+    whole = recording.read_bytes()
+    source.write_bytes(whole[: len(whole) * 6 // 10])
+    result = do(source, tmp_path / "out.mkv")
+    assert 10 <= (result.verified.frames or 0) < 50
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no small filesystem to fill")
+def test_a_full_disk_is_one_line_and_no_file(recording, tmp_path, monkeypatch):
+    from encore import job
+
+    def full(*arguments, **settings):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(job, "mux", full)
+    with pytest.raises(JobError, match="the disk is full"):
+        do(recording, tmp_path / "out.mkv")
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def test_an_encoder_on_a_full_device_is_noticed(recording, tmp_path):
+    from encore.render import run
+
+    with pytest.raises(JobError, match=r"disk is full|No space|failed"):
+        run(["-i", str(recording), "-c", "copy", "-f", "matroska", "/dev/full"], tmp_path / "log")
+
+
+def test_ctrl_c_leaves_no_file_and_says_130(tmp_path):
+    source = record(tmp_path / "long.mkv", seconds=20, tags=False)
+    command = [sys.executable, "-m", "encore.cli", "remaster", str(source), str(tmp_path / "o.mkv")]
+    command += ["--set", "picture.deinterlace.method=qtgmc", "--progress", "plain"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    part = tmp_path / "o.mkv.encore"
+    deadline = time.monotonic() + 60
+    while not list(part.glob("picture.mp4")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "interrupted" in said.splitlines()[-1]
+    assert {p.name for p in tmp_path.iterdir() if p.suffix != ".ffmeta"} <= {
+        "long.mkv", "words.srt", "o.mkv.encore"
+    }  # fmt: skip
+    assert not _descendants_hold(part)
+
+
+def _packets(path, track):
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[track]
+        return [bytes(packet) for packet in container.demux(stream) if packet.size]
+
+
+def _descendants_hold(folder):
+    """Whether some process still has a file of this folder open."""
+    for entry in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if str(folder) in os.readlink(entry):
+                return True
+        except OSError:
+            continue
+    return False
