@@ -4,8 +4,8 @@ SD and HD differ in the matrix that makes luma, and a little in the red, green a
 Both are converted: Y'CbCr to R'G'B' by the source's matrix, to light, to the other primaries, and
 back by BT.709. Light is what a reference display shows, by Rec. ITU-R BT.1886 (a 2.4 power), for
 the 601 and the 709 transfer alike: both are graded on such a display, and their camera curves are
-the same. The power is taken with its sign, as in IEC 61966-2-4, so that noise below black stays
-symmetric instead of being folded up, which would lift the blacks of a dark stage.
+the same. BT.1886 shows nothing below black, so footroom and the few SD colours that BT.709 cannot
+show end at 0 of red, green or blue, as on the display; where primaries agree, nothing is cut.
 
 What the source does not say is guessed from its size and rate. A guessed colour is converted like
 a told one: most DVDs carry no tag, a 525-line disc was graded with SMPTE C phosphors (Rec. BT.601
@@ -18,10 +18,9 @@ from fractions import Fraction
 
 import vapoursynth as vs
 
-__all__ = ["BT709", "Colour", "convert", "read_colour", "wanted_colour"]
+__all__ = ["BT709", "Colour", "convert", "read_colour", "wanted_colour", "write_colour"]
 
 UNSPECIFIED = 2
-SIGNED_BT1886 = 11  # IEC 61966-2-4: the 709 curve carried on below black
 SD_MATRICES = {4, 5, 6, 7}  # FCC, BT.470 B/G, SMPTE 170M, SMPTE 240M
 SD_PRIMARIES = {4, 5, 6, 7, 22}
 # Told transfers that a BT.1886 display shows. 4 and 5 name the display gammas 2.2 and 2.8 of
@@ -93,35 +92,42 @@ def convert(clip: vs.VideoNode, source: Colour, target: Colour) -> vs.VideoNode:
     Chroma is brought to luma's places first, from where the frame's _ChromaLocation says it sits
     (left where it says nothing, as in MPEG-2 and all that came after).
     """
-    gray = clip.format.color_family == vs.GRAY
-    arguments: dict[str, int | str] = {
-        "format": vs.GRAY16 if gray else vs.YUV444P16,
-        "range_in": int(source.full_range),
-        "range": int(target.full_range),
-    }
-    if gray:
+    if clip.format.color_family == vs.GRAY:
         # Luma alone cannot change its matrix; its tags go on as they came.
-        return clip.resize.Spline36(**arguments).std.SetFrameProps(_Range=int(target.full_range))
-    if _codes(source) != _codes(target):
-        both_video = {source.transfer, target.transfer} <= VIDEO_TRANSFERS
-        arguments |= {
-            "matrix_in": source.matrix,
-            "matrix": target.matrix,
-            "primaries_in": source.primaries,
-            "primaries": target.primaries,
-            "transfer_in": SIGNED_BT1886 if both_video else source.transfer,
-            "transfer": SIGNED_BT1886 if both_video else target.transfer,
-        }
-    return clip.resize.Spline36(**arguments).std.SetFrameProps(
-        _Matrix=target.matrix,
-        _Transfer=target.transfer,
-        _Primaries=target.primaries,
-        _Range=int(target.full_range),
+        told = clip.std.SetFrameProps(_Range=int(source.full_range))
+        return told.resize.Point(format=vs.GRAY16, range=int(target.full_range))
+    if _codes(source) == _codes(target):
+        told = write_colour(clip, source)
+        return told.resize.Spline36(format=vs.YUV444P16, range=int(target.full_range))
+    # As properties: resize takes a frame's word over its own *_in arguments.
+    told = write_colour(clip, replace(source, transfer=_shown(source.transfer)))
+    converted = told.resize.Spline36(
+        format=vs.YUV444P16,
+        matrix=target.matrix,
+        primaries=target.primaries,
+        transfer=_shown(target.transfer),
+        range=int(target.full_range),
+    )
+    return write_colour(converted, target)
+
+
+def write_colour(clip: vs.VideoNode, colour: Colour) -> vs.VideoNode:
+    """Tag a clip's frames with a colour; no sample is changed."""
+    return clip.std.SetFrameProps(
+        _Matrix=colour.matrix,
+        _Transfer=colour.transfer,
+        _Primaries=colour.primaries,
+        _Range=int(colour.full_range),
     )
 
 
 def _codes(colour: Colour) -> tuple[int, int, int]:
     return colour.matrix, colour.transfer, colour.primaries
+
+
+def _shown(transfer: int) -> int:
+    """Give the one code by which zimg means BT.1886 for all the transfers that are shown by it."""
+    return 1 if transfer in VIDEO_TRANSFERS else transfer
 
 
 def _guess(clip: vs.VideoNode) -> Colour:

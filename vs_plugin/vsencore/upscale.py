@@ -4,7 +4,7 @@ import vapoursynth as vs
 
 from .arguments import check_choice, check_clip, check_progressive, check_whole
 from .canvas import split
-from .colour import convert, read_colour, wanted_colour
+from .colour import convert, read_colour, wanted_colour, write_colour
 from .geometry import doublings, sample_aspect, square_width
 
 __all__ = ["upscale"]
@@ -54,26 +54,30 @@ def upscale(
     target_format = _target_format(clip, format)
     check_progressive("upscale", clip)
 
-    source = read_colour(clip)
-    picture = convert(clip.std.SetFieldBased(0), source, wanted_colour(source, matrix, height))
-    picture = picture.std.Crop(left=crop_edges, right=crop_edges)
+    shown_width = clip.width - 2 * crop_edges
     if width is None:
-        width = square_width(picture.width, picture.height, sample_aspect(clip), height)
-
+        width = square_width(shown_width, clip.height, sample_aspect(clip), height)
     if target_format.num_planes > 1 and width % (1 << target_format.subsampling_w):
         raise vs.Error(
             f"upscale: width must be a multiple of {1 << target_format.subsampling_w}"
             f" for {target_format.name}, not {width}"
         )
 
-    luma, *chroma = split(picture)
-    scaled = _scale_luma(luma, width, height, method)
-    if chroma:
-        colours = [_scale_chroma(plane, width, height, target_format, method) for plane in chroma]
-        scaled = vs.core.std.ShufflePlanes([scaled, *colours], [0, 0, 0], vs.YUV, prop_src=picture)
-    scaled = _tag_chroma(scaled)
+    clip = clip.std.SetFieldBased(0)
+    source = read_colour(clip)
+    target = wanted_colour(source, matrix, height)
+    if (source, clip.width, clip.height) == (target, width, height) and not crop_edges:
+        # Nothing to convert or scale: chroma need not go through 4:4:4 and back.
+        scaled = clip if clip.format.color_family == vs.GRAY else write_colour(clip, source)
+    else:
+        picture = convert(clip, source, target).std.Crop(left=crop_edges, right=crop_edges)
+        scaled = _scale(picture, width, height, target_format, method)
     # Ordered: error diffusion would let a change at the top redraw the noise of all below it.
-    rounded = scaled.resize.Point(format=target_format.id, dither_type="ordered")
+    rounded = scaled.resize.Spline36(
+        format=target_format.id, chromaloc=vs.CHROMA_LEFT, dither_type="ordered"
+    )
+    if not (target_format.subsampling_w or target_format.subsampling_h):
+        rounded = rounded.std.RemoveFrameProps("_ChromaLocation")
     return rounded.std.SetFrameProps(_SARNum=1, _SARDen=1)
 
 
@@ -81,12 +85,11 @@ def _target_format(clip: vs.VideoNode, format: int | None) -> vs.VideoFormat:
     gray = clip.format.color_family == vs.GRAY
     if format is None:
         format = vs.GRAY10 if gray else vs.YUV420P10
-    try:
-        target = vs.core.get_video_format(format)
-    except (vs.Error, TypeError, ValueError):
+    target = vs.core.get_video_format(format) if isinstance(format, int) else None
+    if target is None or target.color_family == vs.UNDEFINED:
         raise vs.Error(
             f"upscale: format must be a VapourSynth format, such as vs.YUV420P10, not {format!r}"
-        ) from None
+        )
     whole = target.sample_type == vs.INTEGER and target.bits_per_sample <= 16
     if target.color_family != clip.format.color_family or not whole or target.subsampling_h > 1:
         family = "Gray" if gray else "YUV"
@@ -95,6 +98,19 @@ def _target_format(clip: vs.VideoNode, format: int | None) -> vs.VideoFormat:
             f" for this {family} clip, not {target.name}"
         )
     return target
+
+
+def _scale(
+    picture: vs.VideoNode, width: int, height: int, target: vs.VideoFormat, method: str
+) -> vs.VideoNode:
+    """Scale a 4:4:4 or Gray picture, its chroma to the target's own size and left-sited."""
+    luma, *chroma = split(picture)
+    scaled = _scale_luma(luma, width, height, method)
+    if not chroma:
+        return scaled
+    colours = [_scale_chroma(plane, width, height, target, method) for plane in chroma]
+    joined = vs.core.std.ShufflePlanes([scaled, *colours], [0, 0, 0], vs.YUV, prop_src=picture)
+    return joined.std.SetFrameProps(_ChromaLocation=int(vs.CHROMA_LEFT))
 
 
 def _scale_luma(plane: vs.VideoNode, width: int, height: int, method: str) -> vs.VideoNode:
@@ -135,9 +151,3 @@ def _scale_chroma(
     if method == "lanczos":
         return plane.resize.Lanczos(*size, src_left=shift, filter_param_a=4)
     return plane.resize.Spline36(*size, src_left=shift)
-
-
-def _tag_chroma(clip: vs.VideoNode) -> vs.VideoNode:
-    if clip.format.subsampling_w or clip.format.subsampling_h:
-        return clip.std.SetFrameProps(_ChromaLocation=int(vs.CHROMA_LEFT))
-    return clip.std.RemoveFrameProps("_ChromaLocation")
