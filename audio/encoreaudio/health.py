@@ -117,5 +117,5 @@ class _Gauge:
             invalid_samples=self._invalid,
             lost_s=self._lost_s,
             damage_count=self._damage_count,
-            damage=tuple(self._damage[:200]),
+            damage=tuple(sorted(self._damage)[:200]),
         )

@@ -125,6 +125,6 @@ class _Release:
         # maximum.
         fallen = np.arange(1, len(reduction) + 1) * self._fall_db
         highest = np.maximum.accumulate(np.maximum(reduction + fallen, self._last))
-        released = np.maximum(highest - fallen, 0.0)
+        released: _Decibels = np.maximum(highest - fallen, 0.0)
         self._last = float(released[-1])
         return released

@@ -258,7 +258,7 @@ def _survey(job: _Job, steps: _Steps) -> _Survey:
             reader.invalid_samples,
             reader.lost_s,
             reader.damage_count,
-            tuple(reader.damage),
+            tuple(sorted(reader.damage)),
         )
 
 

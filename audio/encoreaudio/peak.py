@@ -1,9 +1,10 @@
 """True peaks: how high the waveform rises between the samples (ITU-R BS.1770-5, Annex 2).
 
-The samples are interpolated eightfold by turning the spectrum of a tapered window, flat up to
-half the sample rate, and the highest points are refined by a parabola. BS.1770 allows fourfold,
-which may read 0.7 dB low; eightfold alone still reads 0.17 dB low in the worst case; with the
-parabola the error is below 0.01 dB for everything under 20 kHz at 48 kHz.
+The samples are interpolated eightfold by turning the spectrum of a tapered window, flat up to 0.93
+of half the sample rate and rolled off above as a good converter does, and the highest points are
+refined by a parabola. BS.1770 allows fourfold, which may read 0.7 dB low; eightfold alone still
+reads 0.17 dB low in the worst case; with the parabola the error is below 0.01 dB for everything
+under 20 kHz at 48 kHz.
 """
 
 import numpy as np
@@ -41,7 +42,9 @@ _SHIFTS = np.exp(
     / _FACTOR
     * np.arange(_SIZE // 2 + 1)
 ).astype(np.complex64)
-_SHIFTS[1:, :, -1] = 0  # half the sample rate has no phase to turn
+# From 0.93 of half the rate on, converters and resamplers roll off, and so does what they show.
+_ROLL_OFF = np.interp(np.arange(_SIZE // 2 + 1) / (_SIZE // 2), (0.925, 0.98), (0.0, np.pi))
+_SHIFTS *= (0.5 + 0.5 * np.cos(_ROLL_OFF)).astype(np.float32)
 
 # A waveform can rise over its samples without bound, but only slowly with the length of an ever
 # rarer pattern: 12 dB would need hundreds of samples of alternating full scale broken at one point.
@@ -59,6 +62,7 @@ def true_peaks(window: Block, above: float) -> npt.NDArray[np.float64] | None:
     fine = np.abs(_interpolated(window))
     coarse = fine.max(axis=0)[:, 1:-1]
     peaks: npt.NDArray[np.float64] = coarse.max(axis=0).astype(np.float64)
+    np.maximum(peaks, np.abs(window[CONTEXT : CONTEXT + HOP]).max(axis=1), out=peaks)
     # The parabola adds at most 0.2 dB, so lower ones cannot come above.
     channel, frame = np.nonzero(coarse > above * 0.97)
     if len(frame):

@@ -256,14 +256,13 @@ class Reader:
             self.speakers = names if known else usual
         if facts != self._format:
             self._format = facts
+            self._resampler = av.AudioResampler("dblp", self._layout, self.sample_rate_hz)
             self._note(f"the sound changes to {facts[1]} channels at {facts[0]} Hz; converted")
         if frame.is_corrupt:
             self._note("a frame is damaged")
-        if facts == self._first:
+        if facts == self._first or self._resampler is None:
             yield _stamp(frame), _samples(frame)
             return
-        if self._resampler is None:
-            self._resampler = av.AudioResampler("dblp", self._layout, self.sample_rate_hz)
         for converted in self._resampler.resample(frame):
             yield _stamp(converted), _samples(converted)
 
