@@ -1,7 +1,8 @@
 """The demo: makes a little concert, has it remastered, and shows before and after side by side.
 
 "Before" is what a player shows of the recording: one field with its lines doubled, stretched to
-16:9. Each side is decoded with its own matrix, BT.601 for the recording and BT.709 for the remaster.
+16:9. Each side is decoded with its own matrix: BT.601 for the recording, BT.709 for the
+remaster.
 """
 
 from __future__ import annotations
@@ -10,8 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
 from encore import concert
-from encore.errors import RequestError
+from encore.errors import JobError, RequestError
 from encore.progress import Reporter
 
 __all__ = ["DemoResult", "run"]
@@ -82,7 +89,7 @@ def _comparison(made: DemoResult, whole_s: float, face_s: float) -> Image.Image:
 
 
 # Eyes, hair and mouth in the close-up, in pixels of the remaster.
-_FACE = (490, 220, 1290, 670)
+_FACE = (490, 280, 1290, 730)
 
 
 def _label(sheet: Image.Image, text: str, x: int, y: int) -> None:
@@ -107,14 +114,12 @@ def _as_remastered(path: Path) -> Callable[[float], Image.Image]:
 
 def _frame(path: Path, at_s: float) -> VideoFrame:
     """The last frame that is shown at or before a time after the first picture's."""
-    chosen: VideoFrame | None = None
-    start: float | None = None
+    chosen, start = None, None
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            if frame.time is None:
-                continue
-            start = frame.time if start is None else start
-            if chosen is not None and frame.time - start > at_s + 0.005:
+            time = frame.time or 0.0
+            start = time if start is None else start
+            if chosen is not None and time - start > at_s + 0.005:
                 break
             chosen = frame
     if chosen is None:
@@ -130,9 +135,10 @@ def _picture(frame: VideoFrame, lines: slice, above: float) -> Image.Image:
         for number in range(3)
     )
     red, blue = _WEIGHTS.get(int(frame.colorspace), _WEIGHTS[1])
-    y, cb, cr = (y - 16) / 219, (cb - 128) / 224, (cr - 128) / 224
-    r, b = y + 2 * (1 - red) * cr, y + 2 * (1 - blue) * cb
-    g = (y - red * r - blue * b) / (1 - red - blue)
+    luma = (y - 16) / 219
+    r = luma + 2 * (1 - red) * (cr - 128) / 224
+    b = luma + 2 * (1 - blue) * (cb - 128) / 224
+    g = (luma - red * r - blue * b) / (1 - red - blue)
     rgb = np.clip(np.stack([r, g, b], axis=2) * 255 + 0.5, 0, 255)
     return Image.fromarray(rgb.astype(np.uint8))
 

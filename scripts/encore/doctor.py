@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def examine() -> list[Finding]:
         _safely("VapourSynth", _vapoursynth, _INSTALL.format("vapoursynth")),
     ]
     findings += [
-        _safely(f"plugin {name}", lambda name=name: _plugin(name), _INSTALL.format(package))
+        _safely(f"plugin {name}", partial(_plugin, name), _INSTALL.format(package))
         for name, package in _PLUGINS.items()
     ]
     findings += [

@@ -166,6 +166,10 @@ def colour_bars(
             _within(plane, bar.place)[:] = value
     picture = b"".join(plane.tobytes() for plane in planes)
     space = "bt470bg" if pal else "smpte170m"
+    tags = (
+        f"setparams=field_mode={'tff' if interlaced else 'prog'}:range=tv"
+        f":colorspace={space}:color_primaries={space}:color_trc=smpte170m"
+    )
     _encode(
         path,
         size,
@@ -173,9 +177,8 @@ def colour_bars(
         itertools.repeat(picture, frames),
         [],
         [
-            *("-vf", f"setfield={'tff' if interlaced else 'prog'},setsar={sample_aspect}"),
-            *("-c:v", codec, "-colorspace", space, "-color_primaries", space),
-            *("-color_trc", "smpte170m", "-color_range", "tv", "-chroma_sample_location", "left"),
+            *("-vf", f"{tags},setsar={sample_aspect}", "-c:v", codec),
+            *("-chroma_sample_location", "left"),
             *(("-g", "1", "-qscale:v", "1", "-qmin", "1") if codec == "mpeg2video" else ()),
             *(("-flags", "+ildct") if codec == "mpeg2video" and interlaced else ()),
         ],

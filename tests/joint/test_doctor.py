@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
 from encore import doctor
 from encore.cache import cache_dir
 from encore.doctor import Finding
-from rich.console import Console
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def test_this_very_environment_is_found_well(findings: dict[str, Finding]) -> No
 
 
 def test_everything_a_remaster_needs_is_looked_at(findings: dict[str, Finding]) -> None:
-    plugins = "bs mvu znedi3 bwdif zsmooth vszip akarin resize2 vivtc".split()
+    plugins = ["bs", "mvu", "znedi3", "bwdif", "zsmooth", "vszip", "akarin", "resize2", "vivtc"]
     others = ["Python", "VapourSynth", "QTempGaussMC", "vspipe", "torch", "CUDA", "FFmpeg"]
     others += ["encoders", "HEVC Main10", "disk here", "disk for work", "memory", "cache"]
     assert {f"plugin {name}" for name in plugins} | set(others) == set(findings)

@@ -97,6 +97,7 @@ def test_the_bars_hold_their_values_and_tags(
         stream = container.streams.video[0]
         assert stream.sample_aspect_ratio == aspect
         assert (frame.colorspace, frame.color_range) == (matrix, 1)
+        assert (frame.color_primaries, frame.color_trc) == (matrix, 6)
         assert bool(frame.interlaced_frame) == interlaced
 
 

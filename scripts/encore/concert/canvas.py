@@ -57,9 +57,9 @@ class Camera:
 
     def grid(self, step: int) -> tuple[Plane, Plane]:
         """The scene coordinates of every step-th pixel: a row of x and a column of y."""
-        across = (np.arange(0, self.width, step, np.float32) + step / 2 - self.width / 2) / self.px
-        down = (np.arange(0, self.height, step, np.float32) + step / 2 - self.height / 2) / self.px
-        return (across + self.x)[None, :], (down + self.y)[:, None]
+        across = (np.arange(0, self.width, step) + step / 2 - self.width / 2) / self.px + self.x
+        down = (np.arange(0, self.height, step) + step / 2 - self.height / 2) / self.px + self.y
+        return across.astype(np.float32)[None, :], down.astype(np.float32)[:, None]
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Canvas:
         box = self._image.getbbox() or (0, 0, _SCALE, _SCALE)
         left, top = box[0] // _SCALE, box[1] // _SCALE
         right, bottom = -(-box[2] // _SCALE), -(-box[3] // _SCALE)
-        drawn = self._image.crop(tuple(_SCALE * edge for edge in (left, top, right, bottom)))
+        drawn = self._image.crop((_SCALE * left, _SCALE * top, _SCALE * right, _SCALE * bottom))
         small = np.asarray(drawn.convert("RGBa").reduce(_SCALE), np.float32)
         alpha = small[..., 3] * np.float32(1 / 255)
         colour = small[..., :3] / np.maximum(small[..., 3:], 1)

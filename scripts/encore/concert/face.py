@@ -117,8 +117,8 @@ class Head:
         placed = lit.transform(
             (right - left, bottom - top), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC
         )
-        values = np.asarray(placed, np.float32) / 255
-        return Patch(left, top, 4 * np.square(values[..., :3]), values[..., 3])
+        values = np.asarray(placed, np.float32) * np.float32(1 / 255)
+        return Patch(left, top, np.float32(4) * np.square(values[..., :3]), values[..., 3])
 
     def _relief(self) -> tuple[Plane, Plane, Plane]:
         """Surface normals of a height made of a dome and the bumps of a face."""
@@ -154,7 +154,11 @@ class Head:
         nx = -np.gradient(height, axis=1) * self._px
         ny = -np.gradient(height, axis=0) * self._px
         length = np.sqrt(nx * nx + ny * ny + 1)
-        return nx / length, ny / length, 1 / length
+        return (
+            np.asarray(nx / length, np.float32),
+            np.asarray(ny / length, np.float32),
+            np.asarray(1 / length, np.float32),
+        )
 
     def _skin(self, rng: np.random.Generator) -> tuple[Plane, Plane]:
         x, y = self._x, self._y
@@ -313,7 +317,7 @@ class Head:
             )
 
     def _lid(self, along: float, opened: float) -> float:
-        arch = math.sin(math.pi * along) ** 0.8
+        arch = math.pow(max(0.0, math.sin(math.pi * along)), 0.8)
         return 0.004 + arch * (0.026 - opened * 0.068)
 
     def _draw_mouth(self, image: Image.Image, opened: float, width: float) -> None:

@@ -97,7 +97,7 @@ class Rig:
                 0.16 * np.exp(-0.25 * across) * np.exp(-(((self._y - 0.5) / 0.2) ** 2)) * self._fall
             )
             total += (2.2 * pool + spill)[..., None] * colour
-        return total
+        return np.asarray(total, np.float32)
 
     def air(self, show: Show, t: float) -> Plane:
         """The light that the haze sends to the camera: beams and a veil, (h, w, 3)."""

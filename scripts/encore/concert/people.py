@@ -258,13 +258,14 @@ def _microphone(screen: Plane, camera: Camera, show: Show, at: _Place, turn: flo
     canvas.limb([ball, foot], [0.13 * HEAD, 0.08 * HEAD], (0.03, 0.03, 0.035))
     canvas.disc(at(-0.40, 0.90), 0.15 * HEAD, _SKIN)
     for finger in range(4):
+        shade = 0.85 + 0.06 * finger
         knuckle = at(-0.50 + 0.05 * finger, 1.00 - 0.075 * finger)
         tip = at(-0.27 + 0.05 * finger, 0.98 - 0.075 * finger)
         canvas.limb(
             [knuckle, tip],
             [0.085 * HEAD, 0.07 * HEAD],
-            tuple(c * (0.85 + 0.06 * finger) for c in _SKIN),
-        )  # type: ignore[arg-type]
+            (_SKIN[0] * shade, _SKIN[1] * shade, _SKIN[2] * shade),
+        )
     canvas.disc(ball, 0.125 * HEAD, (0.22, 0.22, 0.24))
     for n in range(-4, 5):  # the grille
         half = 0.118 * math.sqrt(max(0.0, 1 - (n / 4.6) ** 2)) * HEAD
@@ -354,7 +355,7 @@ def _lay(
     light = (
         light + (2.2 * rim)[..., None] * show.top + (1.1 * key)[..., None] * np.float32(show.flash)
     )
-    over(screen, patch, light)
+    over(screen, patch, np.asarray(light, np.float32))
 
 
 def _face_lights(show: Show, t: float) -> list[Light]:

@@ -33,6 +33,11 @@ Fields = NDArray[np.float32]
 _RATE = 50
 _WIDTH, _HEIGHT = 720, 576
 _SOUND_HZ = 48000
+# The encoder takes these from the frames; as options of its own it does not.
+_TAGS = (
+    "setparams=field_mode=tff:range=tv:colorspace=bt470bg"
+    ":color_primaries=bt470bg:color_trc=smpte170m"
+)
 _WORKERS = min(4, os.cpu_count() or 1)
 
 
@@ -97,10 +102,9 @@ def _encode(pcm: Path, tape: Path) -> list[str]:
         *(imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"),
         *("-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{_WIDTH}x{_HEIGHT}", "-r", "25"),
         *("-i", "pipe:0", "-f", "f32le", "-ar", f"{_SOUND_HZ}", "-ac", "2", "-i", f"{pcm}"),
-        *("-vf", "setfield=tff,setsar=64/45", "-c:v", "mpeg2video", "-flags", "+ildct+ilme"),
+        *("-vf", f"{_TAGS},setsar=64/45", "-c:v", "mpeg2video", "-flags", "+ildct+ilme"),
         *("-b:v", "6M", "-maxrate", "8M", "-bufsize", "1835k", "-g", "12", "-bf", "2"),
-        *("-video_format", "pal", "-colorspace", "bt470bg", "-color_primaries", "bt470bg"),
-        *("-color_trc", "smpte170m", "-color_range", "tv"),
+        *("-video_format", "pal"),
         *("-c:a", "mp2", "-b:a", "256k", "-f", "vob", f"{tape}"),
     ]
 

@@ -121,13 +121,14 @@ def flash(at_s: float) -> float:
     """How bright the blinders are, 0..1."""
     bar = math.floor(at_s / BAR_S + 1e-9)
     within = at_s - bar * BAR_S
+    bright = 0.0
     for beat, length in _FLASHES[bar % len(_FLASHES)]:
         since = within - beat * BEAT_S
         if -1e-9 <= since < length - 1e-9:
             return 1.0
         if 0 <= since < length + 0.12:  # the filament cools
-            return 0.25 * math.exp(-(since - length) / 0.04)
-    return 0.0
+            bright = max(bright, 0.15 * math.exp(-(since - length) / 0.04))
+    return bright
 
 
 def _shot_s(seconds: float) -> float:

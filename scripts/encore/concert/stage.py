@@ -110,7 +110,7 @@ class Stage:
             screen += (
                 (disc * aimed + 0.10 * np.exp(-((far / 0.16) ** 2)))[..., None] * 0.65 * colour
             )
-        return enlarged(screen, (self.width, self.height))
+        return enlarged(np.asarray(screen, np.float32), (self.width, self.height))
 
 
 def _developed(screen: Plane) -> NDArray[np.uint8]:
@@ -120,7 +120,7 @@ def _developed(screen: Plane) -> NDArray[np.uint8]:
         screen[dy::8, dx::8][: height // 8, : width // 8] for dy in (1, 5) for dx in (1, 5)
     )
     bloom = 0.35 * ndimage.gaussian_filter(np.maximum(eighth - 0.45, 0), (3, 3, 0))
-    screen += enlarged(bloom, (width, height))
+    screen += enlarged(np.asarray(bloom, np.float32), (width, height))
     screen *= np.float32(len(_TRANSFER) / _BRIGHTEST)
     np.minimum(screen, len(_TRANSFER) - 1, out=screen)
     return _TRANSFER[screen.astype(np.uint16)]
