@@ -153,7 +153,7 @@ def _stream(stream: av.stream.Stream, extent: _Extent | None) -> StreamFacts:
     return StreamFacts(
         index=stream.index,
         kind=kinds.get(stream.type, "data"),
-        codec=stream.codec_context.name if stream.codec_context else stream.name or "unknown",
+        codec=stream.codec_context.codec.canonical_name if stream.codec_context else "unknown",
         language=stream.language,
         title=stream.metadata.get("title") or None,
         default=bool(stream.disposition & Disposition.default),
