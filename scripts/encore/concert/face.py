@@ -163,7 +163,8 @@ class Head:
     def _skin(self, rng: np.random.Generator) -> tuple[Plane, Plane]:
         x, y = self._x, self._y
         colour = np.broadcast_to(_SKIN, (len(y), x.shape[1], 3)).copy()
-        pores = ndimage.gaussian_filter(rng.standard_normal(colour.shape[:2]), 0.0025 * self._px)
+        grain = rng.standard_normal(colour.shape[:2], np.float32)
+        pores = ndimage.gaussian_filter(grain, 0.0025 * self._px)
         colour *= (1 + 0.04 * pores / max(float(pores.std()), 1e-6))[..., None]
         for cx, cy, size, amount in (
             (-0.21, 0.13, 0.10, 0.30),
@@ -177,10 +178,13 @@ class Head:
             shadow = 0.35 * np.exp(-(((x - side * 0.165) / 0.09) ** 2) - ((y + 0.06) / 0.05) ** 2)
             nostril = np.exp(-(((x - side * 0.036) / 0.017) ** 2) - ((y - 0.188) / 0.011) ** 2)
             colour *= (1 - np.maximum(shadow, 0.85 * nostril))[..., None]
-        for _ in range(45):  # freckles
+        for _ in range(45):  # freckles, each within its own small window
             cx, cy = rng.normal(0, 0.17), rng.normal(0.09, 0.05)
-            spot = 0.22 * np.exp(-(((x - cx) ** 2 + (y - cy) ** 2) / rng.uniform(2e-5, 7e-5)))
-            colour *= 1 - spot[..., None] * np.array([0.6, 1.0, 1.0], np.float32)
+            across, down = (np.abs(x[0] - cx) < 0.03, np.abs(y[:, 0] - cy) < 0.03)
+            far = (x[:, across] - cx) ** 2 + (y[down] - cy) ** 2
+            spot = 0.22 * np.exp(-far / rng.uniform(2e-5, 7e-5))
+            tint = np.array([0.6, 1.0, 1.0], np.float32)
+            colour[np.ix_(down, across)] *= 1 - spot[..., None] * tint
         lower = np.clip((y - 0.02) / 0.485, 0, 1)
         half = np.where(
             y < 0.02,
