@@ -6,6 +6,7 @@ what was missing, within bounds. Memory is that of a few seconds of sound, howev
 recording.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ __all__ = ["MasterReport", "master"]
 
 type Progress = Callable[[float, float | None], None]
 
-_NEAR_LU = 0.05
+_NEAR_LU = 0.08
 _MOST_RENDERS = 3
 # What limiting takes away is made up for by at most this much gain; more would be a limiter at work
 # in every bar, which is another sound and not another level.
@@ -214,6 +215,8 @@ def _check(job: _Job) -> None:
     file_format(job.target, job.subtype)
     if not job.target.parent.is_dir():
         raise SoundError(f"the folder {job.target.parent} does not exist")
+    if not os.access(job.target.parent, os.W_OK):
+        raise SoundError(f"the folder {job.target.parent} may not be written to")
     if job.target.exists():
         if not job.target.is_file():
             raise SoundError(f"{job.target} is not a file that can be replaced")
@@ -247,6 +250,8 @@ def _survey(job: _Job, steps: _Steps) -> _Survey:
             samples += len(block)
         if job.duration_s is not None:
             samples = round(Fraction(job.duration_s) * rate)
+        if not samples:
+            raise SoundError(f"{job.source} has no sound after {job.start_s} s on its clock")
         start = reader.start_s if job.start_s is None else Fraction(job.start_s)
         return _Survey(
             samples,

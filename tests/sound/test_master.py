@@ -216,6 +216,12 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(song, tmp_path):
     assert os.listdir(tmp_path) == ["song.wav"]
 
 
+def test_a_start_behind_the_end_is_refused(song, tmp_path):
+    with pytest.raises(SoundError, match="no sound after 100 s"):
+        master(song, tmp_path / "a.wav", start_s=100)
+    assert os.listdir(tmp_path) == ["song.wav"]
+
+
 def test_a_target_that_was_there_survives_a_failure(tmp_path):
     target = tmp_path / "out.wav"
     target.write_bytes(b"the last good master")
