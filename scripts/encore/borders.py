@@ -22,7 +22,7 @@ _STEP = 8
 """Samples averaged along a line, so that noise is not taken for light."""
 _ABOVE_BLACK = 8.0
 _LIT = 14.0
-_LIT_SHARE = 0.6
+_LIT_SHARE = 0.85
 _SOFT_LINES = 6
 """Within so many lines a soft border becomes picture."""
 _DEEPEST = 0.4

@@ -86,11 +86,13 @@ def clock_of(times: list[Fraction] | None, claimed: list[Fraction]) -> Clock:
 def _rate(times: list[Fraction], claimed: list[Fraction]) -> tuple[Fraction, str]:
     steps = [after - before for before, after in pairwise(times)]
     usual = median(steps) or Fraction(1, 25)
-    near = [step for step in steps if abs(step - usual) < usual * 2 / 5]
+    # Soft 3:2 pulldown steps by two fields and by three; a lost frame makes a step twice as long.
+    near = [step for step in steps if abs(step - usual) < usual * 3 / 5]
     mean = sum(near, Fraction(0)) / len(near)
-    # Rounded times carry their rounding into the mean of a short stream.
-    finest = min((abs(a - b) for a, b in pairwise(near) if a != b), default=0)
-    tolerance = _RATE_AGREES + float(finest / usual) / len(near)
+    # What steps are rounded or alternate by stays in the mean of a short stream.
+    rounding = Fraction(1, 1000) if all(1000 % at.denominator == 0 for at in times) else Fraction(0)
+    uneven = max(rounding, max(near) - min(near))
+    tolerance = _RATE_AGREES + float(uneven / usual) / len(near)
     for rates, why in (
         (claimed, "every frame is at its place; the rate is as tagged"),
         (_USUAL, "every frame is at its place; the rate is the usual one nearest"),
@@ -134,6 +136,10 @@ def _gappy(times: list[Fraction], rate: Fraction, start: float, place: np.ndarra
         places = "1 place" if len(gaps) == 1 else f"{len(gaps)} places"
         return Clock(rate, start, "times", f"{_count(lost)} missing at {places}", damage)
     slowest, fastest = 1 / (steps.max() / float(rate)), 1 / (steps.min() / float(rate))
+    # What varies is shown at a usual rate: frames are repeated or left out, each as near its time
+    # as that allows.
+    usual = float(median(float(b - a) for a, b in pairwise(times)))
+    rate = min(_USUAL, key=lambda one: abs(float(one) * usual - 1))
     why = f"the timestamps vary: from {slowest:.2f} to {fastest:.2f} frames a second"
     return Clock(rate, start, "times", why)
 

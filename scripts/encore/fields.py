@@ -26,10 +26,13 @@ from numpy.typing import NDArray
 
 from encore.frames import Luma
 
-__all__ = ["BLOCK", "PairDistances", "distances"]
+__all__ = ["BLOCK", "SMALLEST", "PairDistances", "distances"]
 
 BLOCK = (8, 16)
 """Field lines and (thinned) samples of a block."""
+
+SMALLEST = (2 * (BLOCK[0] + 3), BLOCK[1])
+"""The height and width below which there is not one block."""
 
 _THIN_TO = 400
 """Samples a line is averaged down to: noise falls, motion stays."""
@@ -53,7 +56,7 @@ class PairDistances:
 
 
 def distances(first: Luma, second: Luma) -> PairDistances:
-    """Compare the fields of two neighbouring frames, each (height, width), 0..255."""
+    """Compare the fields of two neighbouring frames, each (height, width) >= SMALLEST, 0..255."""
     top0, bottom0 = _fields(first)
     top1, bottom1 = _fields(second)
     within = (_unlike(top0, bottom0) + _unlike(top1, bottom1)) / np.float32(2)
@@ -105,8 +108,8 @@ def _spread(difference: Luma) -> Map:
 
 
 def _block_mean(plane: Luma) -> Map:
-    rows, columns = max(1, plane.shape[0] // BLOCK[0]), max(1, plane.shape[1] // BLOCK[1])
-    lines, samples = min(BLOCK[0], plane.shape[0]), min(BLOCK[1], plane.shape[1])
+    lines, samples = BLOCK
+    rows, columns = plane.shape[0] // lines, plane.shape[1] // samples
     kept = plane[: rows * lines, : columns * samples]
     # Down first: whole lines are added at once, which is many times quicker than block by block.
     summed = kept.reshape(rows, lines, columns * samples).sum(axis=1)

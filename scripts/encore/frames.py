@@ -22,7 +22,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from encore.errors import RequestError
 from encore.progress import Reporter
 
-__all__ = ["Frames", "Luma", "index_path", "open_frames", "opening"]
+__all__ = ["Frames", "Luma", "index_path", "open_frames", "opening", "with_repeats"]
 
 Luma = NDArray[np.float32]
 """One plane of luma, (height, width), on the scale of 8 bits (0..255)."""
@@ -50,7 +50,7 @@ class Frames:
     clip: vs.VideoNode
     times: list[Fraction] | None
     """Seconds on the source's clock; None where the stream has no timestamps."""
-    with_repeats: int
+    repeated: int
     """How many frames there are when repeat flags are obeyed."""
     rate: Fraction
     """As BestSource tells it."""
@@ -114,7 +114,15 @@ def open_frames(
     stamps = opened["timestamps"]
     stamps = [stamps] if isinstance(stamps, int) else list(stamps)
     times = None if _NO_TIME in stamps else [stamp * base for stamp in stamps]
-    return Frames(clip, times, obeyed.num_frames, Fraction(clip.fps), fragile)
+    return Frames(clip, times, int(obeyed.num_frames), Fraction(clip.fps), fragile)
+
+
+def with_repeats(frames: Frames, media: Path, stream: int, work: Path) -> Frames:
+    """The same stream with its repeat flags obeyed: these frames have no times of their own."""
+    index = str(index_path(media, work, fragile=frames.fragile))
+    arguments = opening(str(media), stream, index, fragile=frames.fragile)
+    clip = vs.core.bs.VideoSource(**arguments, rff=1, showprogress=0)
+    return replace(frames, clip=clip, times=None)
 
 
 @contextmanager

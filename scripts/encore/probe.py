@@ -28,6 +28,8 @@ __all__ = ["Loss", "Probe", "probe"]
 Kind = Literal["video", "audio", "subtitle", "attachment", "data"]
 _TIME_BASE = Fraction(1, av.time_base)
 _CORRUPT_APART_S = 0.5
+_NO_RECORDINGS = {"tty", "bin", "xbin", "adf", "idf"}
+"""Formats by which libavformat plays text as a picture."""
 
 
 @dataclass
@@ -38,6 +40,7 @@ class Probe:
     title: str | None
     duration_s: float | None
     """As the container claims."""
+    start_s: float | None
     streams: list[StreamFacts]
     chapters: list[Chapter]
     picture: int | None
@@ -84,6 +87,8 @@ def probe(path: Path, reporter: Reporter) -> Probe:
     av.logging.set_level(None)
     try:
         with av.open(str(path)) as container:
+            if container.format.name in _NO_RECORDINGS:
+                raise RequestError(f"{str(path)!r} is not a media file: it is text")
             extents, broke = _packets(container, path, reporter)
             return _facts(container, extents, broke, path)
     except (av.FFmpegError, ValueError, OSError) as error:
@@ -126,6 +131,7 @@ def _facts(
         container=container.format.name,
         title=container.metadata.get("title") or None,
         duration_s=None if duration is None else float(duration * _TIME_BASE),
+        start_s=None if container.start_time is None else float(container.start_time * _TIME_BASE),
         streams=streams,
         chapters=[_chapter(c) for c in container.chapters()],
         picture=None if picture is None else picture.index,

@@ -20,7 +20,7 @@ from encore.clock import Clock, clock_of
 from encore.colour import colours_of, sample_aspect_of, system_of
 from encore.errors import RequestError
 from encore.facts import Damage, PictureFacts, Scan, SoundFacts
-from encore.frames import Frames, index_path, open_frames, opening
+from encore.frames import Frames, index_path, open_frames, opening, with_repeats
 from encore.probe import Probe, probe
 from encore.progress import Reporter
 from encore.sound import sound_facts
@@ -28,6 +28,8 @@ from encore.source import Source, open_source
 from encore.survey import survey
 
 __all__ = ["scan", "source_arguments"]
+
+_SHORT_S = 0.5
 
 
 def scan(
@@ -124,6 +126,11 @@ def _look(
         claimed = [video.average_rate, video.base_rate, context.framerate, video.guessed_rate]
         rates = [frames.rate, *(rate for one in claimed if (rate := _fraction(one)))]
     clock = clock_of(frames.times, rates)
+    repeats = frames.repeated > len(frames) and clock.kind != "frames"
+    if repeats:
+        # Film and video mixed by flags: only with every repeat is there one rate for all of it.
+        clock = _repeated_clock(frames, clock, rates)
+        frames = with_repeats(frames, media, stream, work)
     width, height = frames.clip.width, frames.clip.height
     system = system_of(width, height, clock.rate)
     colours = colours_of(frames.properties(0), codec, pixel_format, system)
@@ -147,6 +154,7 @@ def _look(
         rate_why=clock.why,
         clock=clock.kind,
         fragile=frames.fragile,
+        repeat_fields=repeats,
         frames=count,
         start_s=clock.start_s,
         duration_s=float(count / clock.rate),
@@ -156,13 +164,13 @@ def _look(
         field_order=seen.finding.field_order,
         structure_why=seen.finding.why,
         structure_confidence=round(seen.finding.confidence, 3),
-        pulldown=_pulldown(frames, seen.finding.structure),
+        pulldown=_pulldown(frames, seen.finding.structure, repeats),
         borders=seen.borders,
         cuts=[_place(frames, clock, number) for number in seen.cuts],
         examined_frames=seen.examined,
     )
     late = _late_start(known, facts)
-    return facts, [*late, *clock.damage]
+    return facts, [*late, *clock.damage, *_early_end(known, facts)]
 
 
 def _count(frames: Frames, clock: Clock) -> int:
@@ -179,10 +187,21 @@ def _place(frames: Frames, clock: Clock, number: int) -> int:
     return round((frames.times[number] - frames.times[0]) * clock.rate)
 
 
-def _pulldown(frames: Frames, structure: str) -> Literal["none", "soft", "hard"]:
+def _repeated_clock(frames: Frames, clock: Clock, rates: list[Fraction]) -> Clock:
+    """The clock where repeat flags are obeyed: the claimed rate that fits the stream's length."""
+    if not frames.times:
+        return clock
+    length = frames.times[-1] - frames.times[0]
+    mean = frames.repeated / length if length else clock.rate
+    rate = min(rates, key=lambda claimed: abs(claimed - mean))
+    why = "film and video mixed by repeat flags, which are obeyed"
+    return Clock(rate, clock.start_s, "frames", why, clock.damage)
+
+
+def _pulldown(frames: Frames, structure: str, repeats: bool) -> Literal["none", "soft", "hard"]:
     if structure == "telecine":
         return "hard"
-    return "soft" if Fraction(frames.with_repeats, len(frames)) > 1 else "none"
+    return "soft" if not repeats and frames.repeated > len(frames) else "none"
 
 
 def _late_start(known: Probe, picture: PictureFacts) -> list[Damage]:
@@ -192,6 +211,20 @@ def _late_start(known: Probe, picture: PictureFacts) -> list[Damage]:
         return []
     lost = f"the first {picture.start_s - first:.2f} s do not decode (no whole picture before)"
     return [Damage(at_s=first, what=f"picture: {lost}")]
+
+
+def _early_end(known: Probe, picture: PictureFacts) -> list[Damage]:
+    """A file that was cut short: its container promises more than any stream holds."""
+    if known.duration_s is None or known.start_s is None:
+        return []
+    ends = [
+        s.start_s + s.duration_s for s in known.streams if s.start_s is not None and s.duration_s
+    ]
+    promised, end = known.start_s + known.duration_s, max(ends, default=0.0)
+    if promised - end < _SHORT_S:
+        return []
+    what = f"the file ends {promised - end:.2f} s earlier than it says"
+    return [Damage(at_s=end, what=what)]
 
 
 def _unreadable(known: Probe) -> list[Damage]:

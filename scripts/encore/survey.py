@@ -9,7 +9,7 @@ from typing import Literal
 from encore.borders import BorderSearch
 from encore.cuts import Sketch, cuts_in, sketch
 from encore.facts import Borders, FieldOrder
-from encore.fields import PairDistances, distances
+from encore.fields import SMALLEST, PairDistances, distances
 from encore.frames import Frames
 from encore.progress import Reporter, Update
 from encore.structure import RUN, Finding, Kind, Run, judge, judge_run, places
@@ -89,7 +89,7 @@ def _look(
         if number == numbers[0] or number == numbers[len(numbers) // 2]:
             gathered.borders.look(luma)
             gathered.flags[_field_flag(frames, number)] += 1
-        if before is not None:
+        if before is not None and luma.shape[0] >= SMALLEST[0] and luma.shape[1] >= SMALLEST[1]:
             pairs.append(distances(before, luma))
         sketches.append(sketch(luma))
         before = luma

@@ -128,12 +128,16 @@ def write(
     """Encode frames to a file; `inputs` are more FFmpeg inputs, `arguments` those of the output."""
     pictures = list(frames)
     height, width = pictures[0].shape
-    command = [get_ffmpeg_exe(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "gray"]
-    command += ["-s", f"{width}x{height}", "-r", rate, "-i", "pipe:0", *inputs]
-    command += [*arguments, str(path)]
+    given = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{width}x{height}", "-r", rate]
     raw = b"".join(np.clip(np.rint(p), 0, 255).astype(np.uint8).tobytes() for p in pictures)
-    subprocess.run(command, input=raw, check=True)
+    run(*given, "-i", "pipe:0", *inputs, *arguments, str(path), stdin=raw)
     return path
+
+
+def run(*arguments: str, stdin: bytes = b"") -> None:
+    """Run FFmpeg, which must not fail."""
+    command = [get_ffmpeg_exe(), "-v", "error", "-y", *arguments]
+    subprocess.run(command, input=stdin, check=True)
 
 
 def tone(seconds: float, *, layout: str = "stereo", hz: int = 440) -> tuple[str, ...]:

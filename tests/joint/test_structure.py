@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import made
@@ -26,7 +27,7 @@ def found(
     runs = []
     for start in range(0, len(frames) - RUN + 1, RUN):
         run = frames[start : start + RUN]
-        pairs = [distances(one, other) for one, other in zip(run, run[1:], strict=False)]
+        pairs = [distances(one, other) for one, other in pairwise(run)]
         runs.append(judge_run(start, pairs))
     return judge(runs, flagged, flagged_order)
 
@@ -107,7 +108,7 @@ def test_runs_that_disagree_firmly_are_mixed() -> None:
 
 def test_whole_pictures_across_the_frames_are_a_sequence_of_fields() -> None:
     whole = made.progressive(made.pan(), _COUNT + 1)
-    across = [made.woven(late, early) for early, late in zip(whole, whole[1:], strict=False)]
+    across = [made.woven(late, early) for early, late in pairwise(whole)]
     assert truth(found(across + whole[: 2 * RUN])) == ("interlaced", "bottom")
 
 
@@ -129,7 +130,7 @@ def test_runs_lie_within_the_film_and_apart() -> None:
         starts = places(frames, 20)
         assert starts[0] >= 0
         assert starts[-1] + min(RUN, frames) <= frames
-        assert all(later - one >= RUN for one, later in zip(starts, starts[1:], strict=False))
+        assert all(later - one >= RUN for one, later in pairwise(starts))
 
 
 @pytest.mark.parametrize("kind", ["progressive", "top", "bottom", "telecine"])
