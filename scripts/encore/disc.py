@@ -145,8 +145,8 @@ def _titles(disc: Path) -> Iterator[tuple[int, str]]:
         told = _told(["-f", "dvdvideo", "-title", str(title), "-i", str(disc)])
         if _length_s(told):
             yield title, told
-        elif title == 1 or "not found" in told:
-            return
+        elif "not found" in told or "Unable to open" in told:
+            return  # Any other failure is an empty title: the next may be the show.
 
 
 def _told(arguments: list[str]) -> str:

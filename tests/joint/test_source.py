@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import made
@@ -112,3 +115,31 @@ def test_what_is_no_source_is_refused_in_one_line(
     with pytest.raises(RequestError, match=words) as refused:
         open_source(tmp_path / name, tmp_path / "work", quiet)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.skipif(not shutil.which("dvdauthor"), reason="dvdauthor is not installed")
+def test_longest_title_is_taken_with_its_chapters_and_languages(
+    vob: Path, tmp_path: Path, quiet: Reporter
+) -> None:
+    frames = made.interlaced(made.walker(height=288, width=352), 12)
+    arguments = (*made.MPEG2_FIELDS, "-b:v", "2M", *_DVD)
+    short = made.write(tmp_path / "short.vob", frames, *arguments, inputs=made.tone(0.5))
+    plan = tmp_path / "plan.xml"
+    plan.write_text(
+        f"""<dvdauthor dest="{tmp_path}/disc"><vmgm/><titleset><titles>
+        <video format="pal" aspect="4:3"/><audio lang="fr"/>
+        <pgc><vob file="{short}"/></pgc><pgc><vob file="{vob}" chapters="0,0:01"/></pgc>
+        </titles></titleset></dvdauthor>"""
+    )
+    subprocess.run(
+        ["dvdauthor", "-x", str(plan)],
+        env=os.environ | {"VIDEO_FORMAT": "PAL"},
+        check=True,
+        capture_output=True,
+    )
+    for named in (tmp_path / "disc", tmp_path / "disc" / "VIDEO_TS"):
+        source = open_source(named, tmp_path / "work", quiet)
+        known = probe(source.media, quiet)
+        assert len(open_frames(source.media, 0, tmp_path / "work", quiet)) == 50
+        assert len(known.chapters) == 2
+        assert known.streams[1].language in ("fra", "fre")
