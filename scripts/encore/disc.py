@@ -42,6 +42,8 @@ _ENCRYPTED = (
     "this disc is encrypted (CSS); Encore does not decrypt: copy it with a tool that may, "
     "then give the folder"
 )
+_DVDVIDEO = ("-f", "dvdvideo", "-trim", "0")
+"""Trimming takes a first chapter shorter than a second for padding, and loses it."""
 _LATE_STREAMS = ("-probesize", "200M", "-analyzeduration", "200M")
 """A DVD's second sound or first subtitle may come minutes after its beginning."""
 
@@ -133,7 +135,7 @@ def _remux_longest(disc: Path, work: Path, reporter: Reporter) -> Path:
     target = work / f"{_identity([disc])}-title{title:02}.mkv"
     # Two passes over the disc: without them the chapter marks are those of its index, which
     # drift from the pictures at every break of its clock.
-    arguments = ["-f", "dvdvideo", "-preindex", "1", "-title", str(title), "-i", str(disc)]
+    arguments = [*_DVDVIDEO, "-preindex", "1", "-title", str(title), "-i", str(disc)]
     with reporter.stage("remux"):
         _remux([*arguments, *_sound_codecs(titles[title])], target)
     return target
@@ -142,7 +144,7 @@ def _remux_longest(disc: Path, work: Path, reporter: Reporter) -> Path:
 def _titles(disc: Path) -> Iterator[tuple[int, str]]:
     """Each title's number and what FFmpeg tells of it."""
     for title in range(1, 100):
-        told = _told(["-f", "dvdvideo", "-title", str(title), "-i", str(disc)])
+        told = _told([*_DVDVIDEO, "-title", str(title), "-i", str(disc)])
         if _length_s(told):
             yield title, told
         elif "not found" in told or "Unable to open" in told:
