@@ -44,9 +44,7 @@ def plan(scan: Scan, suffix: str, settings: Encode) -> Plan:
             continue
         if stream.kind == "audio" and not settings.keep_originals:
             continue
-        if stream.duration_s == 0:
-            left_out.append(f"{_name(stream)}: it is empty")
-        elif _fits(stream, suffix):
+        if _fits(stream, suffix):
             kept.append(stream)
         else:
             left_out.append(f"{_name(stream)}: {suffix} cannot hold it")

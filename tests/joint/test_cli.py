@@ -3,22 +3,30 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from encore import cli
 from encore.job import parse_range
 
 
-def encore(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "encore.cli", *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        **options,
-    )
+@pytest.fixture
+def encore(capsys, monkeypatch, tmp_path):
+    """The command line, run in this process and in an empty folder."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["encore", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        said = capsys.readouterr()
+        return SimpleNamespace(returncode=left.value.code, stdout=said.out, stderr=said.err)
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -39,22 +47,36 @@ def encore(*arguments, **options):
         (["sing"], "No such command"),
     ],
 )
-def test_a_wrong_request_is_one_line_and_exit_code_2(arguments, hint, tmp_path):
-    answer = encore(*arguments, cwd=tmp_path)
+def test_a_wrong_request_is_one_line_and_exit_code_2(encore, arguments, hint, tmp_path):
+    answer = encore(*arguments)
     assert answer.returncode == 2, answer.stderr
     assert hint in answer.stderr
     assert len(answer.stderr.strip().splitlines()) == 1
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / "empty").iterdir())
 
 
-def test_help_names_every_command():
+def test_a_wrong_request_is_the_same_from_a_shell(tmp_path):
+    answer = subprocess.run(
+        [sys.executable, "-m", "encore.cli", "remaster", "nowhere.mkv", "out.mkv"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.startswith("encore: ")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_help_names_every_command(encore):
     answer = encore("--help")
     assert answer.returncode == 0
     for command in ("remaster", "scan", "script", "audio", "demo", "presets", "doctor"):
         assert command in answer.stdout
 
 
-def test_presets_list_show_and_check(tmp_path):
+def test_presets_list_show_and_check(encore, tmp_path):
     assert "concert-dvd-pal" in encore("presets", "list").stdout
     shown = encore("presets", "show", "concert-tape").stdout
     assert "picture.crop.borders = true" in shown
@@ -65,7 +87,7 @@ def test_presets_list_show_and_check(tmp_path):
     assert "did you mean 'x265'" in answer.stderr
 
 
-def test_progress_json_is_one_object_a_line(tmp_path):
+def test_progress_json_is_one_object_a_line(encore, tmp_path):
     from test_remaster import QUICK, record
 
     source = record(tmp_path / "show.mkv", seconds=0.4)
@@ -80,7 +102,7 @@ def test_progress_json_is_one_object_a_line(tmp_path):
     assert set(last) == {"event", "stage", "done", "total", "fps", "eta_s"}
 
 
-def test_the_script_runs_in_a_process_of_its_own(tmp_path):
+def test_the_script_runs_in_a_process_of_its_own(encore, tmp_path):
     from test_remaster import record
 
     source = record(tmp_path / "a 'quoted' \"name\" 演.mkv", seconds=0.4)
