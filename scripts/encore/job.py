@@ -34,6 +34,8 @@ from encore.verify import Expected, Verified, verify
 
 __all__ = ["Request", "Result", "parse_range", "prepare", "remaster"]
 
+# A track that ends a packet before the picture does is how files are.
+_LOSS_WORTH_TELLING_S = 0.1
 _RANGE = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
 
 
@@ -194,7 +196,7 @@ def _make(job: _Job, source: Source, output: Path, partial: Path) -> _Made:
     expected = Expected(
         clip=job.clip,
         samples=master.samples if master else None,
-        sample_rate_hz=_final_rate(job, output.suffix.lower(), master) if master else None,
+        sample_rate_hz=master.sample_rate_hz if master else None,
         lossless_sound=encode.sound_codec(job.preset.encode, output.suffix.lower())
         in ("flac", "pcm"),
         kept={kind: kinds.count(kind) for kind in ("audio", "subtitle", "attachment")},
@@ -306,10 +308,13 @@ def _run_master(
             )
         except encoreaudio.SoundError as error:
             raise JobError(f"the sound failed: {error}") from error
-    for at_s, what in master.damage[:3]:
-        job.note(f"sound at {at_s:.2f} s: {what}")
-    if len(master.damage) > 3:
-        job.note(f"{len(master.damage) - 3} more places of damaged sound; the report lists them")
+    if master.lost_s > _LOSS_WORTH_TELLING_S:
+        job.note(
+            f"{master.lost_s:.2f} s of the sound are missing in the source, first at "
+            f"{master.damage[0][0]:.2f} s; silence stands there (the report lists all)"
+        )
+    if master.invalid_samples:
+        job.note(f"{master.invalid_samples} samples of the sound were no numbers; they are 0 now")
     return master
 
 
@@ -327,10 +332,6 @@ def _sound_track(found: Scan, preset: Preset) -> SoundFacts:
 
 def _stream(found: Scan, index: int) -> StreamFacts:
     return next(stream for stream in found.streams if stream.index == index)
-
-
-def _final_rate(job: _Job, suffix: str, master: Any) -> int:
-    return int(master.sample_rate_hz)
 
 
 def _checked_output(request: Request) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from encore.encode import sound_arguments, sound_codec
+from encore.encode import sound_arguments
 from encore.facts import Chapter, Scan, StreamFacts
 from encore.preset import Encode
 from encore.progress import Update
@@ -92,7 +92,10 @@ def mux(
     for stream in plan.kept:
         arguments += ["-map", f"{source}:{stream.index}"]
     arguments += ["-c", "copy", "-map_metadata", str(source), "-map_chapters", str(count)]
-    arguments += ["-disposition:v:0", "default"] if picture is not None else []
+    if picture is not None and scan.picture is not None:
+        shown = next(s for s in scan.streams if s.index == scan.picture.stream)
+        arguments += ["-disposition:v:0", "default"]
+        arguments += _tags("v:0", shown.title, shown.language)
     sounds = 0
     if sound is not None:
         arguments += sound_arguments(settings, suffix, "a:0")
@@ -127,11 +130,6 @@ def mux(
     run([*inputs, *arguments], work / "mux.log", update=update)
 
 
-def sound_name(settings: Encode, suffix: str) -> str:
-    """The codec of the mastered track in words, for the report."""
-    return {"pcm": "PCM 24 bit"}.get(codec := sound_codec(settings, suffix), codec.upper())
-
-
 def _fits(stream: StreamFacts, suffix: str) -> bool:
     if suffix == ".mkv":
         return stream.kind in ("audio", "attachment") or stream.codec in _MKV_SUBTITLES | {
@@ -152,9 +150,14 @@ def _format(suffix: str) -> str:
     return {".mkv": "matroska", ".mov": "mov"}.get(suffix, "mp4")
 
 
-def _tags(place: str, title: str, language: str | None) -> list[str]:
-    tags = [f"-metadata:s:{place}", f"title={title}"]
-    return [*tags, f"-metadata:s:{place}", f"language={language}"] if language else tags
+def _tags(place: str, title: str | None, language: str | None) -> list[str]:
+    tags = {"title": title, "language": language, "handler_name": title}
+    return [
+        word
+        for name, value in tags.items()
+        if value
+        for word in (f"-metadata:s:{place}", f"{name}={value}")
+    ]
 
 
 def _chapter_notes(chapters: Sequence[Chapter], start_s: float, duration_s: float) -> str:

@@ -110,7 +110,7 @@ def test_gap_of_two_seconds_is_filled_so_that_each_frame_is_at_its_time(
     assert set(shown[30:80]) == {shown[29], shown[80]}
 
 
-def test_soft_pulldown_is_film_with_its_flags_left_alone(tmp_path: Path) -> None:
+def test_film_telecined_by_its_pictures_is_hard_pulldown(tmp_path: Path) -> None:
     film = made.progressive(made.walker(height=128, width=160), 48)
     path = made.write(
         tmp_path / "a.mkv",

@@ -15,6 +15,7 @@ QUICK = (
     "picture.restore.strength=0",
     "picture.upscale.method=lanczos",
     "picture.upscale.height=64",
+    "encode.codec=x264",
     "encode.preset=ultrafast",
     "encode.crf=35",
 )
