@@ -12,8 +12,8 @@ def test_a_compact_is_described_by_its_tensors_alone(tmp_path, scale):
     assert (model.name, model.architecture, model.purpose) == ("little", "Compact", "sr")
     assert (model.scale, model.reach, model.colour) == (scale, 0, "rgb")
     assert (model.channels_in, model.channels_out, model.multiple_of) == (3, 3, 1)
-    assert model.half
-    assert model.bfloat16
+    assert model.fp16
+    assert model.bf16
     assert model.size_bytes == model.path.stat().st_size
 
 

@@ -40,8 +40,8 @@ class Descriptor:
     colour: Colour
     multiple_of: int
     minimum_px: int
-    half: bool
-    bfloat16: bool
+    fp16: bool
+    bf16: bool
     licence: str
     credit: str
     sha256: str
@@ -54,7 +54,7 @@ class Descriptor:
         import torch
 
         return dtype is torch.float32 or (
-            (dtype is torch.float16 and self.half) or (dtype is torch.bfloat16 and self.bfloat16)
+            (dtype is torch.float16 and self.fp16) or (dtype is torch.bfloat16 and self.bf16)
         )
 
     def build(
@@ -124,8 +124,8 @@ def describe(
         colour=_COLOURS[found.input_channels],
         multiple_of=found.size_requirements.multiple_of,
         minimum_px=max(1, found.size_requirements.minimum),
-        half=found.supports_half,
-        bfloat16=found.supports_bfloat16,
+        fp16=found.supports_half,
+        bf16=found.supports_bfloat16,
         licence=facts.get("licence") or facts.get("license") or "not stated",
         credit=facts.get("credit") or "",
         sha256=weights.sha256,

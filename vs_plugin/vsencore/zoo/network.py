@@ -17,7 +17,7 @@ from .weights import Weights
 
 __all__ = ["Network", "Recognised", "recognise"]
 
-Recognised = ImageModelDescriptor[Any]
+type Recognised = ImageModelDescriptor[Any]
 """What spandrel tells of a network."""
 
 
