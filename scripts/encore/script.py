@@ -55,6 +55,7 @@ def picture_script(scan: Scan, preset: Preset, frames: FrameRange | None = None)
     path = opening.pop("source")
     given = "".join(f",\n    {key}={value!r}" for key, value in opening.items())
     lines += [f"clip = core.bs.VideoSource(\n    {path!r}{given},\n)"]
+    lines += _as_yuv(picture)
     lines += _facts(picture)
     if preset.picture.deinterlace.method != "none":
         lines += _fields(picture, preset)
@@ -79,6 +80,21 @@ def picture_script(scan: Scan, preset: Preset, frames: FrameRange | None = None)
     return "\n".join(lines)
 
 
+def _as_yuv(picture: PictureFacts) -> list[str]:
+    """What brings the rare picture that is no YUV of a usual kind to one; exact but for 4:1:0."""
+    if picture.pixel_format.startswith("gray"):
+        return ["clip = clip.resize.Point(format=vs.YUV444P16)  # grey: chroma is neutral"]
+    if _is_rgb(picture):
+        return ["clip = clip.resize.Point(format=vs.YUV444P16, matrix=1, range=0)  # from RGB"]
+    if picture.pixel_format.startswith(("yuv410", "yuvj410")):
+        return ["clip = clip.resize.Bicubic(format=vs.YUV420P16)  # from 4:1:0"]
+    return []
+
+
+def _is_rgb(picture: PictureFacts) -> bool:
+    return picture.matrix.value == "gbr"
+
+
 def _facts(picture: PictureFacts) -> list[str]:
     guessed = [
         f"{name} {fact.value}"
@@ -94,16 +110,17 @@ def _facts(picture: PictureFacts) -> list[str]:
     order = {"top": "top", "bottom": "bottom", None: "progressive"}[
         None if picture.structure == "progressive" else picture.field_order
     ]
+    rgb = _is_rgb(picture)
     comment = [f"# Not tagged in the source, so guessed: {', '.join(guessed)}."] if guessed else []
     return [
         f"# {picture.width}x{picture.height}, {picture.structure}: {picture.structure_why}",
         *comment,
         "clip = vsencore.tag(",
         "    clip,",
-        f"    matrix={picture.matrix.value!r},",
+        f"    matrix={('bt709' if rgb else picture.matrix.value)!r},",
         f"    transfer={picture.transfer.value!r},",
         f"    primaries={picture.primaries.value!r},",
-        f"    range={picture.range.value!r},",
+        f"    range={('tv' if rgb else picture.range.value)!r},",
         f"    chroma_location={picture.chroma_location.value!r},",
         f"    field_order={order!r},",
         f"    sample_aspect=({picture.sample_aspect.numerator}, "

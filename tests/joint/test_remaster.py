@@ -187,6 +187,15 @@ def test_odd_sizes_go_through(tmp_path, size):
     assert do(source, tmp_path / "out.mkv").verified.frames == 50
 
 
+@pytest.mark.parametrize("pixels", ["gray", "gray10le", "bgr0", "yuv410p", "yuv444p12le"])
+def test_rare_pixel_formats_go_through(tmp_path, pixels):
+    source = tmp_path / "rare.mkv"
+    command = [program(), "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=96x64:duration=0.2"]
+    command += ["-c:v", "ffv1", "-pix_fmt", pixels, str(source)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    assert do(source, tmp_path / "out.mkv", "picture.upscale.height=64").verified.frames == 5
+
+
 def test_one_picture_goes_through(tmp_path):
     source = record(tmp_path / "one.mkv", seconds=0.04, tags=False, sound=False)
     assert do(source, tmp_path / "out.mkv").verified.frames == 2
