@@ -7,7 +7,16 @@ network = model.build("cuda", torch.float16)
 """
 
 from .descriptor import Colour, Descriptor, Purpose
-from .errors import ZooError
-from .library import find, models_dir
+from .errors import NotDoneError, ZooError
+from .library import find, located, models_dir
 
-__all__ = ["Colour", "Descriptor", "Purpose", "ZooError", "find", "models_dir"]
+__all__ = [
+    "Colour",
+    "Descriptor",
+    "NotDoneError",
+    "Purpose",
+    "ZooError",
+    "find",
+    "located",
+    "models_dir",
+]

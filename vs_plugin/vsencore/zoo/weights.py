@@ -46,6 +46,7 @@ class Weights:
     said: dict[str, str]
     sha256: str
     size_bytes: int
+    pickled: bool
 
 
 def read(path: Path, sha256: str | None = None) -> Weights:
@@ -62,16 +63,17 @@ def read(path: Path, sha256: str | None = None) -> Weights:
             f" it should be {sha256[:12]}...); remove it, and get or add it again"
         )
     said: dict[str, str] = {}
+    pickled = content[:2] == b"PK" or content[:1] == b"\x80"
     if _is_safetensors(content):
         tensors, said = _safetensors(path, content)
-    elif content[:2] == b"PK" or content[:1] == b"\x80":
+    elif pickled:
         tensors = _pickled(path, content)
     else:
         raise ZooError(
             f"{path}: this is no model, or it is cut short; .safetensors and .pth are read"
         )
     _check(path, tensors)
-    return Weights(tensors, said, digest, len(content))
+    return Weights(tensors, said, digest, len(content), pickled)
 
 
 def write(path: Path, weights: Weights) -> None:
