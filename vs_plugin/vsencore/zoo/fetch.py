@@ -173,7 +173,7 @@ def _receive(entry: Entry, file: IO[bytes], progress: Progress, opener: _Opener)
             if answer.status != 200:
                 raise ConnectionError("the server resumed at another place")
         progress(done / 1e6, entry.size_bytes / 1e6)
-        while piece := answer.read(_PIECE):
+        while piece := answer.read1(_PIECE):  # what has come, so that nothing of it is lost
             done += len(piece)
             if done > entry.size_bytes:
                 file.truncate(0)

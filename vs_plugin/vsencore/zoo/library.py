@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -291,7 +291,8 @@ def _written(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise NotDoneError(f"{target}: cannot be written ({error.strerror})") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def _rewrite(source: Path, part: Path, digest: str) -> None:

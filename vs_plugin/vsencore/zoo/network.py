@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
 from torch import Tensor, nn
 
@@ -52,9 +53,15 @@ class Network(nn.Module):
         # Some architectures take or give more than a picture (a noise map, a tuple); spandrel's
         # own call hides that, but clamps and pads as well, which a chain does once for all.
         self._call = found._call_fn
+        # Such a call is written for one picture at a time.
+        self._alone = not self._call.__qualname__.startswith("ImageModelDescriptor.")
         self.eval().requires_grad_(False)
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor) -> Tensor:
         """N x channels x height x width in 0..1, to the same at `scale` times the size."""
-        result: Tensor = self._call(self.model, picture)
+        result: Tensor
+        if self._alone and len(pictures) > 1:
+            result = torch.cat([self._call(self.model, one) for one in pictures.split(1)])
+        else:
+            result = self._call(self.model, pictures)
         return result
