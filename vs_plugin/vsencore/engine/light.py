@@ -1,0 +1,276 @@
+"""The stage's light: cuts told from flashes, and neighbours lit as the centre is.
+
+Everything here looks at *miniatures*: frames averaged to 24 x 32 cells. A cell of an SD frame is
+the mean of 500 pixels, so noise is nearly gone from the dark, and small motion does not show.
+
+**Structure** is what a lamp cannot change: each cell against the mean of the cells around it, over
+their spread. Two frames are compared by the correlation of their structures, only where both have
+any (black and clipped white have none), at the best of some shifts, so that a pan is not a cut. A
+**cut** separates four frames from four: no pair across it is alike, and both sides are like
+themselves. After a flash the old picture is back, so a pair across it is alike. The idea of
+comparing local order instead of brightness is Zabih and Woodfill's (census transform, ECCV 1994).
+
+**Equal light** is a gain and an offset per channel and cell that give a neighbour the local mean
+and the local deviation of the centre (Reinhard et al., Color Transfer between Images, 2001; local
+and smoothed as in He et al., Guided Image Filtering, 2010). Means and deviations, unlike a
+regression, do not shrink when things move. Cells that the map does not explain (motion, a new
+shadow, clipping) have little confidence, count little for the map, and take it from around them.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = [
+    "LOOK",
+    "Flags",
+    "apply",
+    "cut_between",
+    "equalise",
+    "flags",
+    "light_map",
+    "miniature",
+    "window_indices",
+]
+
+LOOK = 4
+"""Frames needed on each side of a frame to tell its flags: a flash may last three."""
+
+_ROWS, _COLUMNS = 24, 32
+_CODE = 1 / 255
+
+# Structure: the mean and spread are of 5 x 5 cells; a spread of a code is half a structure.
+_AROUND = 5
+_FAINT = 1.0 * _CODE
+# A pan may move a sixth of the width and an eighth of the height from one frame to the next.
+_SHIFT = (3, 5)
+# Less than this share of the cells in common tells nothing.
+_LEAST_SHARED = 0.06
+_ALIKE = 0.5
+_TIMES_SIDES = 1.7
+
+# Equal light: the reach of a local mean, in cells, and the bounds of a gain on coded values.
+_SPREAD = 1.5
+_GAIN = 8.0
+_FLAT = 4.0 * _CODE
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What a frame is in its show: first of a shot, last of a shot, how much of a flash (0..1)."""
+
+    cut_prev: bool
+    cut_next: bool
+    flash: float
+
+
+def miniature(frames: Tensor) -> Tensor:
+    """Average frames (N, 3, H, W) to (N, 3, 24, 32), whatever H and W.
+
+    They should be R'G'B' of 0..1, as coded: a lamp multiplies the light of each primary, and what
+    is multiplied in light is multiplied in a power of it, so that a change of lamps is a gain per
+    channel; in Y'CbCr it would mix them. An average commutes with the matrix, so a miniature of
+    Y'CbCr may be turned into R'G'B' afterwards.
+    """
+    return functional.adaptive_avg_pool2d(frames, (_ROWS, _COLUMNS))
+
+
+def flags(minis: Tensor) -> Flags:
+    """Tell what the centre of miniatures (2 * LOOK + 1, 3, h, w) is.
+
+    At the ends of a clip its first or last frame is repeated; that makes no cut.
+    """
+    cut_prev, cut_next = cut_between(minis[:-1]), cut_between(minis[1:])
+    return Flags(cut_prev, cut_next, _flash(minis, cut_prev, cut_next))
+
+
+def cut_between(minis: Tensor) -> bool:
+    """Tell whether a cut lies in the middle of miniatures (2 * LOOK, 3, h, w).
+
+    Frame n is told `cut_next` and frame n + 1 `cut_prev` from this same window. A frame that shows
+    nothing, or is like neither side, belongs to the shot before it.
+    """
+    structures = _structures(minis)
+    first, last = structures[:LOOK], structures[LOOK:]
+    if _largest(_likeness(first, last, (0, 0)), 1.0) >= _ALIKE:
+        return False  # as most gaps are, and a shift can only make them more alike
+    across, before, after = likeness(minis)
+    return across < _ALIKE and across * _TIMES_SIDES < min(before, after)
+
+
+def likeness(minis: Tensor) -> tuple[float, float, float]:
+    """Give what `cut_between` decides by: likeness across the gap, before it and after it, 0..1.
+
+    Where nothing can be compared, there is no sign of a cut: 1 across it, 0 beside it.
+    """
+    structures = _structures(minis)
+    first, last = structures[:LOOK], structures[LOOK:]
+    across = _largest(_likeness(first, last, _SHIFT), 1.0)
+    # The shot before may end in an odd frame; the shot after begins with one of its own.
+    pairs = torch.ones(LOOK, LOOK, dtype=torch.bool).triu(1)
+    before = _largest(_likeness(first, first, _SHIFT)[pairs], 0.0)
+    known = _likeness(last[:1], last[1:], _SHIFT)
+    known = known[known >= 0].sort().values
+    return across, before, float(known[len(known) // 2]) if len(known) else 0.0
+
+
+def light_map(mini_from: Tensor, mini_to: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Give the light of one miniature to another's frame: gain, offset and confidence.
+
+    Args:
+        mini_from: (..., 3, h, w), of the frames to be changed.
+        mini_to: The same shape, or one that is expanded to it: of the frames to be like.
+
+    Returns:
+        Gain (1/8..8) and offset per channel, both (..., 3, h, w), and confidence 0..1,
+        (..., 1, h, w): how well the map explains the difference, channel by channel, the worst
+        taken. Equal miniatures give exactly 1, 0 and 1.
+    """
+    mini_to = mini_to.expand_as(mini_from)
+    clipped = (_clipped(mini_from) - _clipped(mini_to)).abs().amax(-3, keepdim=True)
+    trust = 1 - clipped
+    for _ in range(2):
+        gain, offset, trust = _fitted(mini_from, mini_to, trust * (1 - clipped))
+    trust = trust * (1 - clipped)
+    weight = trust + 1e-3
+    total = _blur(weight)
+    return _blur(gain * weight) / total, _blur(offset * weight) / total, trust
+
+
+def apply(frames: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
+    """Change the light of frames (..., 3, H, W) by maps (..., 3, h, w), drawn out bilinearly.
+
+    A gain of 1 and an offset of 0 give the very same samples; nothing is clipped.
+    """
+    size = frames.shape[-2:]
+    change = torch.cat([gain - 1, offset], -3).flatten(0, -4)
+    change = functional.interpolate(change, size, mode="bilinear", align_corners=False)
+    change = change.reshape(*frames.shape[:-3], *change.shape[1:])
+    times, plus = change.to(frames.dtype).chunk(2, -3)
+    return torch.addcmul(frames + plus, frames, times)
+
+
+def equalise(windows: Tensor, minis: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the frames of windows (..., K, 3, H, W) the stage light of their centres.
+
+    `minis` (..., K, 3, h, w) are their miniatures. Both are R'G'B'. Returns the frames and the
+    confidence (..., K, 1, h, w); the centre comes back as it was, with a confidence of 1.
+    """
+    centre = minis.shape[-4] // 2
+    gain, offset, confidence = light_map(minis, minis[..., centre : centre + 1, :, :, :])
+    return apply(windows, gain, offset), confidence
+
+
+def window_indices(n: int, reach: int, cuts: Collection[int], length: int) -> list[int]:
+    """Give the frames n - reach .. n + reach, those beyond a cut or an end replaced.
+
+    `cuts` are the frames that begin a shot; those near n are enough. A frame beyond one of them is
+    replaced by the nearest on n's side.
+    """
+    first = max((cut for cut in cuts if n - reach < cut <= n), default=n - reach)
+    last = min((cut - 1 for cut in cuts if n < cut <= n + reach), default=n + reach)
+    first, last = max(first, 0), min(last, length - 1)
+    return [min(max(at, first), last) for at in range(n - reach, n + reach + 1)]
+
+
+def _structures(minis: Tensor) -> Tensor:
+    """Give structure, energy and presence (K, 3, h, w) of miniatures (K, 3, h, w).
+
+    Presence, 0..1, is how far a cell and those around it stand out of noise and below white;
+    structure (of spread 1) and energy, its square, are weighted by it. Always on the CPU, so that
+    one show has the same cuts on every device.
+    """
+    light = minis.cpu().float().mean(1, keepdim=True)
+    raised = light - _box(light)
+    spread = _box(raised * raised)
+    presence = spread / (spread + _FAINT**2) * ((1 - light) * 20).clamp(0, 1)
+    structure = raised / (spread + (0.1 * _FAINT) ** 2).sqrt()
+    return torch.cat([structure * presence, structure * structure * presence, presence], 1)
+
+
+def _likeness(one: Tensor, other: Tensor, shift: tuple[int, int]) -> Tensor:
+    """Give the likeness 0..1 (K, L) of structures (K, 3, h, w) and (L, 3, h, w); -1 if unknown.
+
+    It is the largest correlation at any shift, each pair of cells weighted by the presence of both.
+    """
+    rows, columns = shift
+    wide = functional.pad(other, (columns, columns, rows, rows))
+    structure, energy, presence = (
+        functional.conv2d(wide[:, [there]], one[:, [here]])
+        for there, here in ((0, 0), (1, 2), (2, 1))
+    )
+    norm = (energy * presence).sqrt()
+    least = _LEAST_SHARED * one[0, 0].numel()
+    alike = torch.where(norm > least, structure / norm.clamp_min(1e-6), -1.0).amax((-2, -1)).mT
+    return torch.where(alike > -1, alike.clamp_min(0), -1.0)
+
+
+def _largest(likenesses: Tensor, default: float) -> float:
+    largest = float(likenesses.amax())
+    return largest if largest >= 0 else default
+
+
+def _box(pictures: Tensor) -> Tensor:
+    return functional.avg_pool2d(pictures, _AROUND, 1, _AROUND // 2, count_include_pad=False)
+
+
+def _flash(minis: Tensor, cut_prev: bool, cut_next: bool) -> float:
+    """How much more light the centre has than the darkest of each side, 1 from a stop on."""
+    light = (minis.clamp_min(0) ** 2.2).mean((-2, -1)) + 1e-4
+    stops = (light[LOOK] / light).log2()
+    sides = []
+    if not cut_prev:
+        sides.append(stops[:LOOK].amax(0))
+    if not cut_next:
+        sides.append(stops[LOOK + 1 :].amax(0))
+    if not sides:
+        return 0.0
+    rise = float(torch.stack(sides).amin(0).amax())
+    return min(max((rise - 0.2) / 0.8, 0.0), 1.0)
+
+
+def _fitted(source: Tensor, wanted: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Fit gain and offset to weighted local moments; give them and how well they explain."""
+    weight = weight + 1e-3
+    moments = [weight.expand_as(source[..., :1, :, :])]
+    for picture in (source, wanted):
+        moments += [weight * picture, weight * picture * picture]
+    blurred = _blur(torch.cat(moments, -3))
+    total = blurred[..., :1, :, :]
+    mean_from, square_from, mean_to, square_to = (blurred[..., 1:, :, :] / total).chunk(4, -3)
+    spread_from = (square_from - mean_from * mean_from).clamp_min(0)
+    spread_to = (square_to - mean_to * mean_to).clamp_min(0)
+    # Where nothing stands out, light multiplies: the ratio of the means.
+    ratio = ((mean_to + _CODE) / (mean_from + _CODE)).clamp(1 / _GAIN, _GAIN)
+    flat = _FLAT**2
+    gain = ((spread_to + ratio * ratio * flat) / (spread_from + flat)).sqrt()
+    gain = gain.clamp(1 / _GAIN, _GAIN)
+    offset = mean_to - gain * mean_from
+    error = wanted - (gain * source + offset)
+    unexplained = _blur(error * error)
+    allowed = 0.1 * spread_to + (1.5 * _CODE) ** 2
+    confidence = allowed / (allowed + unexplained)
+    noise = (2 / gain).clamp(max=1)
+    return gain, offset, (confidence * noise).amin(-3, keepdim=True)
+
+
+def _clipped(minis: Tensor) -> Tensor:
+    """How far a cell is white beyond telling, 0..1."""
+    return ((minis - 0.94) * 20).clamp(0, 1)
+
+
+def _blur(maps: Tensor) -> Tensor:
+    """Smooth (..., h, w) by a Gaussian; weights beyond the edges are left out."""
+    rows, columns = maps.shape[-2:]
+    return _gauss(rows, maps.device) @ maps @ _gauss(columns, maps.device).mT
+
+
+@cache
+def _gauss(length: int, device: torch.device) -> Tensor:
+    place = torch.arange(length, dtype=torch.float32, device=device)
+    weights = torch.exp(-((place[:, None] - place) ** 2) / (2 * _SPREAD**2))
+    return weights / weights.sum(1, keepdim=True)
