@@ -444,3 +444,4 @@ def test_a_record_says_where_a_model_came_from(encore, tmp_path, folder):
     assert record["made_from_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
     kept = (folder / "m.safetensors").read_bytes()
     assert (record["sha256"], record["size_bytes"]) == (hashlib.sha256(kept).hexdigest(), len(kept))
+    assert record["receptive_field_px"] == zoo.find(source).receptive_field_px == 4

@@ -136,6 +136,22 @@ def test_a_network_that_looks_everywhere_has_the_largest_field():
     assert receptive.field_px(Mean(), 3, 1) == receptive.LARGEST_PX
 
 
+def test_a_deep_network_has_a_field_that_makes_good_tiles():
+    torch.manual_seed(0)
+    network = ESRGAN(in_nc=3, out_nc=3, num_filters=8, num_blocks=4, scale=1).eval()
+    field = receptive.field_px(network, 3, 1)
+    assert 0 < field <= receptive.LARGEST_PX
+    picture = torch.rand(1, 3, 16, 3 * field)
+    with torch.inference_mode():
+        difference = network(picture)[..., 2 * field :] - network(picture[..., field:])[..., field:]
+    assert difference.abs().max() < 0.5 / 1023
+
+
+def test_a_network_that_takes_no_narrow_strip_has_the_largest_field():
+    network = nn.Sequential(nn.ReflectionPad2d(20), nn.Conv2d(1, 1, 41))
+    assert receptive.field_px(network, 1, 1) == receptive.LARGEST_PX
+
+
 def test_tiles_that_overlap_by_the_field_give_what_the_whole_picture_gives(tmp_path):
     model = zoo.find(randoms.compact(tmp_path / "c.safetensors", 2, 8, 6))
     network, field = model.build(), model.receptive_field_px

@@ -48,6 +48,8 @@ class Descriptor:
     size_bytes: int
     reach: int = 0
     """How many frames it needs on each side: none, for every model that spandrel reads."""
+    measured_field_px: int | None = None
+    """The receptive field where it was measured before."""
 
     def tolerates(self, dtype: torch.dtype) -> bool:
         """Whether the network keeps its quality when it is computed in `dtype`."""
@@ -78,10 +80,14 @@ class Descriptor:
 
     @cached_property
     def receptive_field_px(self) -> int:
-        """How far, in input pixels, an output pixel looks; measured when it is first asked for.
+        """How far, in input pixels, an output pixel looks.
 
-        Tiles that overlap by this much on each side give what the whole picture gives.
+        Tiles that overlap by this much on each side give what the whole picture gives. It is
+        measured when it is first asked for, which takes seconds for the largest networks; for
+        models that were fetched or added it was done then.
         """
+        if self.measured_field_px is not None:
+            return self.measured_field_px
         from .receptive import field_px
 
         return field_px(
@@ -90,7 +96,11 @@ class Descriptor:
 
 
 def describe(
-    path: Path, name: str, sha256: str | None = None, told: Mapping[str, str] | None = None
+    path: Path,
+    name: str,
+    sha256: str | None = None,
+    told: Mapping[str, str] | None = None,
+    measured_field_px: int | None = None,
 ) -> Descriptor:
     """Read a model's file and say what it is.
 
@@ -130,4 +140,5 @@ def describe(
         credit=facts.get("credit") or "",
         sha256=weights.sha256,
         size_bytes=weights.size_bytes,
+        measured_field_px=measured_field_px,
     )

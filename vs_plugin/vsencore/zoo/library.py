@@ -46,6 +46,7 @@ class Record:
     credit: str
     made_from_sha256: str
     """The file that was fetched or added: another one where weights were rewritten."""
+    receptive_field_px: int | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def find(name_or_path: str | Path) -> Descriptor:
     if record.kind != "torch":
         raise ZooError(f"{model.name}: this is no picture model; it serves other parts of Encore")
     told = {"licence": record.licence, "credit": record.credit}
-    return describe(model.path, model.name, record.sha256, told)
+    return describe(model.path, model.name, record.sha256, told, record.receptive_field_px)
 
 
 def located(name: str) -> Path:
@@ -320,6 +321,7 @@ def _made_record(
         licence=facts.licence,
         credit=facts.credit,
         made_from_sha256=digest,
+        receptive_field_px=None if described is None else described.receptive_field_px,
     )
 
 

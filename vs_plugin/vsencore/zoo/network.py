@@ -18,6 +18,9 @@ from .weights import Weights
 
 __all__ = ["Network", "Recognised", "recognise"]
 
+# A frame asked for twice must be the same frame.
+_RANDOM = ("AuraSR",)
+
 type Recognised = ImageModelDescriptor[Any]
 """What spandrel tells of a network."""
 
@@ -41,6 +44,8 @@ def recognise(path: Path, weights: Weights) -> Recognised:
         raise ZooError(f"{path}: the model's weights do not fit their network ({why})") from error
     if not isinstance(found, ImageModelDescriptor):
         raise ZooError(f"{path}: this model wants a mask beside the picture; it cannot be used")
+    if found.architecture.id in _RANDOM:
+        raise ZooError(f"{path}: this model draws new noise for every picture; it cannot be used")
     return found
 
 
@@ -61,7 +66,7 @@ class Network(nn.Module):
         """N x channels x height x width in 0..1, to the same at `scale` times the size."""
         result: Tensor
         if self._alone and len(pictures) > 1:
-            result = torch.cat([self._call(self.model, one) for one in pictures.split(1)])
+            result = torch.cat([self._call(self.model, one[None]) for one in pictures])
         else:
             result = self._call(self.model, pictures)
         return result

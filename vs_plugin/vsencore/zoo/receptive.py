@@ -17,8 +17,8 @@ __all__ = ["LARGEST_PX", "field_px"]
 LARGEST_PX = 128
 """What is answered for a network that no affordable probe can bound."""
 
-_EXACT_PX = 48
-_FAINT_PX = 64
+_EXACT_PX = 40
+_FAINT_PX = 48
 _FAINT = 0.5 / 1023
 
 
@@ -33,15 +33,16 @@ def field_px(
     def up(length: int) -> int:
         return -(-length // multiple_of) * multiple_of
 
-    thickness = up(max(8, minimum_px))
-    length = max(2 * up(_EXACT_PX) + multiple_of, up(minimum_px))
-    spoilt = max(_exact(network, channels, scale, multiple_of, length, thickness, turned)
-                 for turned in (False, True))  # fmt: skip
-    if spoilt < _EXACT_PX:
-        return up(spoilt)
-    edge, length = up(_FAINT_PX), max(3 * up(_FAINT_PX), up(minimum_px) + up(_FAINT_PX))
-    faint = max(_faint(network, channels, scale, edge, length, thickness, turned)
-                for turned in (False, True))  # fmt: skip
+    thickness, cell = up(max(8, minimum_px)), multiple_of
+    length = max(2 * up(_EXACT_PX) + cell, up(minimum_px))
+    try:
+        spoilt = _exact(network, channels, scale, cell, length, thickness, turned=False)
+        if spoilt < _EXACT_PX:
+            across = _exact(network, channels, scale, cell, length, thickness, turned=True)
+            return up(max(spoilt, across)) if across < _EXACT_PX else up(LARGEST_PX)
+        faint = _faint(network, channels, scale, up(_FAINT_PX), thickness)
+    except RuntimeError:  # some networks take no narrow strip, though they do not say so
+        return up(LARGEST_PX)
     return min(up(2 * faint), up(LARGEST_PX))
 
 
@@ -67,19 +68,12 @@ def _exact(
     return max(before, after, 0) + cell - 1
 
 
-def _faint(
-    network: nn.Module,
-    channels: int,
-    scale: int,
-    edge: int,
-    length: int,
-    thickness: int,
-    turned: bool,
-) -> int:
+def _faint(network: nn.Module, channels: int, scale: int, edge: int, thickness: int) -> int:
     """How far from where a strip of noise is cut its result is another one."""
-    noise = torch.rand((1, channels, thickness, length), generator=torch.Generator().manual_seed(0))
-    whole = _run(network, noise, turned)[..., edge * scale :]
-    cut = _run(network, noise[..., edge:], turned)
+    source = torch.Generator().manual_seed(0)
+    noise = torch.rand((1, channels, thickness, max(2 * edge, thickness) + edge), generator=source)
+    whole = _run(network, noise, turned=False)[..., edge * scale :]
+    cut = _run(network, noise[..., edge:], turned=False)
     other = ((whole - cut).abs().flatten(0, 2).amax(0) >= _FAINT).nonzero().flatten()
     return int(other[-1]) // scale + 1 if len(other) else 0
 
