@@ -83,11 +83,11 @@ def test_a_precision_that_a_model_does_not_tolerate_is_refused(tmp_path):
 
 
 def test_a_network_that_wants_more_than_a_picture_is_given_it(tmp_path):
-    network = DRUNet(in_nc=4, out_nc=3, nc=[8, 8, 8, 8], nb=2)  # the fourth is how noisy it is
+    network = DRUNet(in_nc=4, out_nc=3, nc=[4, 4, 4, 4], nb=2)  # the fourth is how noisy it is
     save_file(network.state_dict(), tmp_path / "drunet.safetensors")
     model = zoo.find(tmp_path / "drunet.safetensors")
     assert model.channels_in == 3
-    both, built = torch.rand(2, 3, 16, 24), model.build()
+    both, built = torch.rand(2, 3, 8, 16), model.build()
     with torch.inference_mode():
         first, second = (built(one) for one in both.split(1))
         assert torch.allclose(built(both), torch.cat([first, second]), atol=1e-6)
@@ -138,10 +138,10 @@ def test_a_network_that_looks_everywhere_has_the_largest_field():
 
 def test_a_deep_network_has_a_field_that_makes_good_tiles():
     torch.manual_seed(0)
-    network = ESRGAN(in_nc=3, out_nc=3, num_filters=8, num_blocks=4, scale=1).eval()
+    network = ESRGAN(in_nc=3, out_nc=3, num_filters=4, num_blocks=3, scale=1).eval()
     field = receptive.field_px(network, 3, 1)
     assert 0 < field <= receptive.LARGEST_PX
-    picture = torch.rand(1, 3, 16, 3 * field)
+    picture = torch.rand(1, 3, 8, 3 * field)
     with torch.inference_mode():
         difference = network(picture)[..., 2 * field :] - network(picture[..., field:])[..., field:]
     assert difference.abs().max() < 0.5 / 1023
