@@ -66,10 +66,6 @@ CHROMATICITIES: dict[int, Chromaticities] = {
 }
 """x and y of red, green and blue, by the codes of ITU-T H.273 table 2."""
 
-BRADFORD = np.array(
-    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
-)
-
 # Camera curves whose pictures are graded on, and so mean, a BT.1886 display; 4 and 5 as in the
 # classical filters, which tell why.
 VIDEO_TRANSFERS = {1, 4, 5, 6, 7, 14, 15}
@@ -177,9 +173,10 @@ def yuv_to_rgb(y: Tensor, chroma: Tensor, matrix: int) -> Tensor:
     """Turn Y' (N, 1, H, W) and Cb, Cr (N, 2, H, W) into R'G'B' (N, 3, H, W)."""
     kr, kb = _luma_weights(matrix)
     cb, cr = chroma[:, :1], chroma[:, 1:]
-    red = y + 2 * (1 - kr) * cr
-    blue = y + 2 * (1 - kb) * cb
-    green = (y - kr * red - kb * blue) / (1 - kr - kb)
+    to_red, to_blue, kg = 2 * (1 - kr), 2 * (1 - kb), 1 - kr - kb
+    red = torch.add(y, cr, alpha=to_red)
+    green = torch.sub(y, cb, alpha=to_blue * kb / kg).sub_(cr, alpha=to_red * kr / kg)
+    blue = torch.add(y, cb, alpha=to_blue)
     return torch.cat([red, green, blue], dim=1)
 
 
@@ -187,9 +184,9 @@ def rgb_to_yuv(rgb: Tensor, matrix: int) -> tuple[Tensor, Tensor]:
     """Turn R'G'B' (N, 3, H, W) into Y' (N, 1, H, W) and Cb, Cr (N, 2, H, W)."""
     kr, kb = _luma_weights(matrix)
     red, green, blue = rgb[:, :1], rgb[:, 1:2], rgb[:, 2:]
-    y = kr * red + (1 - kr - kb) * green + kb * blue
-    chroma = torch.cat([(blue - y) / (2 * (1 - kb)), (red - y) / (2 * (1 - kr))], dim=1)
-    return y, chroma
+    y = (kr * red).add_(green, alpha=1 - kr - kb).add_(blue, alpha=kb)
+    cb, cr = (blue - y).div_(2 * (1 - kb)), (red - y).div_(2 * (1 - kr))
+    return y, torch.cat([cb, cr], dim=1)
 
 
 def to_linear(x: Tensor, transfer: int) -> Tensor:
@@ -301,22 +298,17 @@ def _mix(rgb: Tensor, matrix: FloatMatrix) -> Tensor:
 def _primaries_matrix(source: int, target: int) -> FloatMatrix:
     """Give the matrix from light in one set of primaries to another, by CIE XYZ.
 
-    Where the whites differ (code 4 alone), the eye's adaptation is Bradford's, as in zimg.
+    A white stays the white it was: illuminant C, which code 4 alone has, is not made D65. So does
+    zimg, and the classical filters with it.
     """
-    cones = BRADFORD @ _white_xyz(source), BRADFORD @ _white_xyz(target)
-    adapt = np.linalg.inv(BRADFORD) @ np.diag(cones[1] / cones[0]) @ BRADFORD
-    matrix: FloatMatrix = np.linalg.inv(_rgb_to_xyz(target)) @ adapt @ _rgb_to_xyz(source)
+    matrix: FloatMatrix = np.linalg.inv(_rgb_to_xyz(target)) @ _rgb_to_xyz(source)
     return matrix
 
 
 def _rgb_to_xyz(primaries: int) -> FloatMatrix:
     """SMPTE RP 177: the primaries, scaled so that equal parts of them are white."""
     columns = np.array([_xyz(x, y) for x, y in CHROMATICITIES[primaries]]).T
-    return columns * np.linalg.solve(columns, _white_xyz(primaries))
-
-
-def _white_xyz(primaries: int) -> FloatVector:
-    return _xyz(*(WHITE_C if primaries == 4 else WHITE_D65))
+    return columns * np.linalg.solve(columns, _xyz(*(WHITE_C if primaries == 4 else WHITE_D65)))
 
 
 def _xyz(x: float, y: float) -> FloatVector:
