@@ -248,10 +248,10 @@ def _survey(job: _Job, steps: _Steps) -> _Survey:
         for block in through(watched(), job.repair(reader)):
             repaired.add(block)
             samples += len(block)
-        if job.duration_s is not None:
-            samples = round(Fraction(job.duration_s) * rate)
-        if not samples:
+        wanted = samples if job.duration_s is None else round(Fraction(job.duration_s) * rate)
+        if not samples or not wanted:
             raise SoundError(f"{job.source} has no sound after {job.start_s} s on its clock")
+        samples = wanted
         start = reader.start_s if job.start_s is None else Fraction(job.start_s)
         return _Survey(
             samples,

@@ -19,9 +19,12 @@ from typer.exceptions import TyperException
 
 from encore import __version__
 from encore.errors import DONE, FAILED, INTERRUPTED, WRONG, EncoreError, RequestError
+from encore.models import models
 from encore.progress import Mode, reporter
 
 __all__ = ["app", "main"]
+
+_ANSWERS = ("scan", "script", "presets", "models", "doctor", "--help")
 
 app = typer.Typer(
     name="encore",
@@ -32,6 +35,7 @@ app = typer.Typer(
 )
 presets = typer.Typer(help="The presets that come with Encore.", rich_markup_mode=None)
 app.add_typer(presets, name="presets")
+app.add_typer(models, name="models")
 
 Preset = Annotated[str, typer.Option(help="A preset's name, or the path of a .toml file.")]
 Settings = Annotated[
@@ -111,6 +115,8 @@ def scan(
     from encore.source import open_source
     from encore.table import show
 
+    if json_file is not None:
+        _check_text_target(json_file, source, ".json")
     said = reporter(progress)
     with _work_folder(work) as folder:
         found = scanning.scan(
@@ -142,10 +148,11 @@ def script(
     from encore.script import picture_script
     from encore.source import open_source
 
+    if output is not None:
+        _check_text_target(output, source, ".vpy")
     said = reporter(progress)
     # The script names files here (the index, a disc's remux), so they must outlive this command.
-    folder = work if work is not None else cache_dir() / "scripts"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _made(work if work is not None else cache_dir() / "scripts")
     found = scanning.scan(open_source(source, folder, said), work=folder, reporter=said)
     _, chosen = prepare(found, preset, settings, said)
     text = picture_script(found, chosen)
@@ -219,10 +226,11 @@ def presets_check(path: Annotated[str, typer.Argument(help="A .toml file, or a n
 
 def main() -> NoReturn:
     """Run the command line, and leave with its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     logging.getLogger().setLevel(logging.ERROR)
     arguments = sys.argv[1:]
-    if arguments in ([], ["presets"]):
+    if arguments in ([], ["presets"], ["models"]):
         arguments = [*arguments, "--help"]
     try:
         answer = app(arguments, standalone_mode=False)
@@ -234,7 +242,10 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:
-        code = DONE
+        # Whoever read our answer had enough of it; whoever read our progress left a job undone.
+        code = DONE if arguments[0] in _ANSWERS else FAILED
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     except Exception as error:
         code = _say(f"{_unforeseen(error)}", FAILED)
     if code == INTERRUPTED:
@@ -265,8 +276,15 @@ def _work_folder(work: Path | None) -> Any:
 
     if work is None:
         return _TemporaryFolder()
-    work.mkdir(parents=True, exist_ok=True)
-    return nullcontext(work)
+    return nullcontext(_made(work))
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return folder
 
 
 class _TemporaryFolder:
@@ -280,12 +298,21 @@ class _TemporaryFolder:
         self._folder.cleanup()
 
 
+def _check_text_target(path: Path, source: str, suffix: str) -> None:
+    """Refuse to write a script or a scan over a recording, or over anything of another kind."""
+    if path.exists() and os.path.exists(source) and path.samefile(source):
+        raise RequestError(f"{path} is the source itself; name another file")
+    if path.exists() and path.suffix.lower() != suffix:
+        raise RequestError(f"{path} exists and is no {suffix} file; name another")
+
+
 def _write_text(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
     try:
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise RequestError(f"cannot write {path}: {error.strerror}") from error
 
 

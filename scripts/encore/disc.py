@@ -19,6 +19,7 @@ from typing import IO
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from encore.errors import JobError, RequestError
+from encore.process import spawned
 from encore.progress import Reporter, Update
 
 __all__ = [
@@ -183,18 +184,21 @@ def _remux(
     command = [get_ffmpeg_exe(), "-hide_banner", "-y", "-v", "error", *_LATE_STREAMS]
     command += [*arguments[:split], "-map", "0:v:0?", "-map", "0:a?", "-map", "0:s?", "-c", "copy"]
     command += [*arguments[split:], "-max_interleave_delta", "0", "-f", "matroska", str(partial)]
-    with tempfile.TemporaryFile() as log:
-        stdin = subprocess.PIPE if feed else subprocess.DEVNULL
-        with subprocess.Popen(command, stdin=stdin, stderr=log) as process:
-            if feed and process.stdin:
-                with contextlib.suppress(BrokenPipeError):
-                    feed(process.stdin)
-        log.seek(0)
-        words = log.read().decode("utf-8", "replace").strip().splitlines()
-    if process.returncode != 0:
+    try:
+        with tempfile.TemporaryFile() as log:
+            stdin = subprocess.PIPE if feed else subprocess.DEVNULL
+            with spawned(command, stdin=stdin, stderr=log) as process:
+                if feed and process.stdin:
+                    with contextlib.suppress(BrokenPipeError), process.stdin:
+                        feed(process.stdin)
+                code = process.wait()
+            log.seek(0)
+            words = log.read().decode("utf-8", "replace").strip().splitlines()
+        if code != 0:
+            raise JobError(f"remuxing failed: {words[-1] if words else code}")
+        partial.replace(target)
+    finally:
         partial.unlink(missing_ok=True)
-        raise JobError(f"remuxing failed: {words[-1] if words else process.returncode}")
-    partial.replace(target)
 
 
 def _feed(vobs: list[Path], pipe: IO[bytes], total: int, update: Update) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from encore.errors import RequestError
+from encore.errors import JobError, RequestError
 from encore.preset import Encode
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "SOUND_SUFFIXES",
     "Clip",
     "check",
+    "check_colour",
     "intermediate_suffix",
     "pixel_format",
     "sound_arguments",
@@ -28,10 +29,15 @@ __all__ = [
 PICTURE_SUFFIXES = (".mkv", ".mp4", ".m4v", ".mov")
 SOUND_SUFFIXES = (".flac", ".wav", ".w64", ".rf64")
 
-_MATRIX = {0: "gbr", 1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc"}
-_TRANSFER = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 13: "iec61966-2-1"}
-_TRANSFER |= {14: "bt2020-10", 15: "bt2020-12"}
-_PRIMARIES = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 9: "bt2020"}
+# ITU-T H.273 tables 4, 3 and 2, by FFmpeg's names, which x265 shares.
+_MATRIX = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m"}
+_MATRIX |= {8: "ycgco", 9: "bt2020nc", 10: "bt2020c", 14: "ictcp"}
+_TRANSFER = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "linear"}
+_TRANSFER |= {9: "log100", 10: "log316", 11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1"}
+_TRANSFER |= {14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084", 18: "arib-std-b67"}
+_PRIMARIES = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film"}
+_PRIMARIES |= {9: "bt2020", 10: "smpte428", 11: "smpte431", 12: "smpte432"}
+_UNSPECIFIED = 2
 _CHROMA = {0: "left", 1: "center", 2: "topleft", 3: "top", 4: "bottomleft", 5: "bottom"}
 
 _SUITS = {
@@ -88,6 +94,17 @@ def check(settings: Encode, suffix: str) -> None:
             f"encode.audio_codec {settings.audio_codec!r} does not go into {suffix}: "
             f"set it to one of {allowed}"
         )
+
+
+def check_colour(clip: Clip) -> None:
+    """Raise JobError where the clip's colour has no name that the encoders know."""
+    for name, number, table in (
+        ("matrix", clip.matrix, _MATRIX),
+        ("transfer", clip.transfer, _TRANSFER),
+        ("primaries", clip.primaries, _PRIMARIES),
+    ):
+        if number != _UNSPECIFIED and number not in table:
+            raise JobError(f"the picture's {name} (H.273 code {number}) cannot be written")
 
 
 def pixel_format(codec: str) -> str:

@@ -6,6 +6,7 @@ read back. What was decided is written there as plain JSON, and the picture chai
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
@@ -36,6 +37,7 @@ __all__ = ["Request", "Result", "parse_range", "prepare", "remaster"]
 
 # A track that ends a packet before the picture does is how files are.
 _LOSS_WORTH_TELLING_S = 0.1
+_DAMAGE_TOLD = 3
 _RANGE = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
 
 
@@ -86,27 +88,29 @@ def remaster(request: Request, reporter: Reporter) -> Result:
     """Do the whole job. Raises RequestError where nothing was begun, JobError where it failed."""
     began = time.monotonic()
     output = _checked_output(request)
+    _check_settings(request, output.suffix.lower())
     work = request.work or output.with_name(output.name + ".encore")
-    with _folder(work, ours=request.work is None):
+    with _folder(work, ours=request.work is None), _alone(work, output):
         took: dict[str, float] = {}
         with _timed(took, "scan"):
             source = open_source(request.source, work, reporter)
             found = scan(source, work=work, reporter=reporter)
         name, preset = prepare(found, request.preset, request.settings, reporter)
         job = _Job(request, reporter, work, found, name, preset, took_s=took)
+        _tell_damage(job)
         _write(work / "scan.json", found.model_dump(mode="json"))
-        partial = output.with_name(f".{output.stem}.encore-partial{output.suffix}")
+        partial = output.with_name(f".{output.stem}.encore-partial-{os.getpid()}{output.suffix}")
         try:
             made = _make(job, source, output, partial)
             with _timed(job.took_s, "verify"), reporter.stage("verify", unit="frames") as update:
                 verified = verify(partial, made.expected, update)
-            _commit(partial, output)
+            _commit(partial, output, overwrite=request.overwrite)
         finally:
             partial.unlink(missing_ok=True)
+            _clear(work, source, keep_media=request.work is not None)
         job.took_s["whole"] = time.monotonic() - began
-        report = output.with_suffix(".report.json")
+        report = output.with_name(output.name + ".report.json")
         _write(report, _report(job, output, made, verified))
-        _clear(job, source)
     reporter.say(f"{output}: done and verified in {_minutes(job.took_s['whole'])}; see {report}")
     return Result(output, report, verified)
 
@@ -214,16 +218,18 @@ def _plan_picture(job: _Job) -> None:
         rate = output_rate(picture, job.preset)
         first, last = (round(at * rate) for at in job.request.range_s)
         frames = FrameRange(first, last)
-        if first / rate >= picture.duration_s:
+        if first >= min(last, int(picture.duration_s * rate)):
             raise RequestError(
-                f"--range begins at {first / rate:.1f} s, but the picture lasts "
-                f"{picture.duration_s:.1f} s"
+                f"--range holds no frame: the picture lasts {picture.duration_s:.2f} s at "
+                f"{float(rate):.3f} frames a second"
             )
     job.script = job.work / "picture.vpy"
     job.script.write_text(picture_script(job.scan, job.preset, frames), encoding="utf-8")
     job.clip = clip_of(job.script, log=job.work / "picture.log")
     first = frames.first if frames else 0
     job.start_s = picture.start_s + float(first / job.clip.rate)
+    if job.clip.height < picture.height:
+        job.note(f"the picture is made smaller: {picture.height} lines to {job.clip.height}")
     job.reporter.say(
         f"{picture.width}x{picture.height} {picture.structure} at {_rate(picture.rate)} -> "
         f"{job.clip.width}x{job.clip.height} at {_rate(job.clip.rate)}, {job.clip.frames} frames"
@@ -252,10 +258,10 @@ def _master(job: _Job, suffix: str, duration: Fraction | None) -> tuple[Path, An
     codec = encode.sound_codec(job.preset.encode, suffix)
     lossless = codec in ("flac", "pcm")
     target = job.work / ("sound.flac" if codec == "flac" else "sound.w64")
-    begin = None if job.clip is None else job.start_s
+    begin: float | None = job.start_s
     if job.clip is None:
-        begin = _sound_track(job.scan, job.preset).start_s
-        job.start_s = begin
+        begin, duration = _sound_range(job)
+        job.start_s = _sound_track(job.scan, job.preset).start_s if begin is None else begin
     # Opus knows only 48 kHz and its divisors.
     rate = 48000 if codec == "opus" else None
     subtype = "PCM_24" if lossless else "FLOAT"
@@ -263,14 +269,24 @@ def _master(job: _Job, suffix: str, duration: Fraction | None) -> tuple[Path, An
 
 
 def _sound_alone(job: _Job, partial: Path) -> tuple[Expected, Plan, Any]:
-    begin = duration = None
-    if job.request.range_s is not None:
-        first, last = job.request.range_s
-        track = _sound_track(job.scan, job.preset)
-        begin, duration = track.start_s + first, Fraction(last) - Fraction(first)
+    begin, duration = _sound_range(job)
     master = _run_master(job, partial, begin, duration, None, "auto")
     expected = Expected(None, master.samples, master.sample_rate_hz, True, {}, 0)
     return expected, Plan([]), master
+
+
+def _sound_range(job: _Job) -> tuple[float | None, Fraction | None]:
+    """Where on the source's clock the sound begins, and how long it is; None is all of it."""
+    if job.request.range_s is None:
+        return None, None
+    track = _sound_track(job.scan, job.preset)
+    first, last = job.request.range_s
+    last = min(last, track.duration_s)
+    if first >= last:
+        raise RequestError(
+            f"--range begins at {first:g} s, but the sound lasts {track.duration_s:.1f} s"
+        )
+    return track.start_s + first, Fraction(last) - Fraction(first)
 
 
 def _run_master(
@@ -357,6 +373,39 @@ def _checked_output(request: Request) -> Path:
     return output
 
 
+def _check_settings(request: Request, suffix: str) -> None:
+    """Refuse what is wrong before the recording is looked at, which takes its time."""
+    if request.preset != "auto":
+        checked = with_settings(load(request.preset), request.settings)
+    else:
+        checked = with_settings(Preset(), request.settings)
+    if suffix in PICTURE_SUFFIXES:
+        encode.check(checked.encode, suffix)
+
+
+def _tell_damage(job: _Job) -> None:
+    damage = job.scan.damage
+    for one in damage[:_DAMAGE_TOLD]:
+        at = "" if one.at_s is None else f" at {one.at_s:.2f} s"
+        job.note(f"the source is damaged{at}: {one.what}")
+    if len(damage) > _DAMAGE_TOLD:
+        job.note(f"{len(damage) - _DAMAGE_TOLD} more places of damage are in the report")
+
+
+@contextmanager
+def _alone(work: Path, output: Path) -> Iterator[None]:
+    """Hold the work folder for this process; the lock goes with the process, however it ends."""
+    lock = (work / "lock").open("w")
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RequestError(f"another Encore is making {output} now") from error
+        yield
+    finally:
+        lock.close()
+
+
 @contextmanager
 def _folder(work: Path, *, ours: bool) -> Iterator[None]:
     """The work folder, removed again where nothing was begun in it."""
@@ -367,7 +416,7 @@ def _folder(work: Path, *, ours: bool) -> Iterator[None]:
         raise RequestError(f"cannot make the work folder {work}: {error.strerror}") from error
     try:
         yield
-    except RequestError:
+    except (RequestError, KeyboardInterrupt):
         if fresh:
             shutil.rmtree(work, ignore_errors=True)
         raise
@@ -378,10 +427,12 @@ def _folder(work: Path, *, ours: bool) -> Iterator[None]:
         raise JobError(f"{reason} (logs are in {work})") from error
 
 
-def _commit(partial: Path, output: Path) -> None:
+def _commit(partial: Path, output: Path, *, overwrite: bool) -> None:
     """Give the file its name, so that after a power cut it is there whole or not at all."""
     with partial.open("rb") as handle:
         os.fsync(handle.fileno())
+    if output.exists() and not overwrite:
+        raise JobError(f"{output} appeared while the job ran; give --overwrite, or another name")
     os.replace(partial, output)
     folder = os.open(output.parent, os.O_RDONLY)
     try:
@@ -390,12 +441,12 @@ def _commit(partial: Path, output: Path) -> None:
         os.close(folder)
 
 
-def _clear(job: _Job, source: Source) -> None:
-    """Remove what is large and was only on the way; what was decided stays."""
-    for pattern in ("picture.mp4", "picture.mov", "picture.mkv", "sound.*"):
-        for path in job.work.glob(pattern):
+def _clear(work: Path, source: Source, *, keep_media: bool) -> None:
+    """Remove what is large and was only on the way; what was decided and said stays."""
+    for pattern in ("picture.mp4", "picture.mov", "picture.mkv", "sound.*", "chapters.ffmeta"):
+        for path in work.glob(pattern):
             path.unlink(missing_ok=True)
-    if source.remuxed and job.request.work is None:
+    if source.remuxed and not keep_media:
         source.media.unlink(missing_ok=True)
 
 

@@ -72,7 +72,7 @@ def mux(
     and kept streams are cut to it. `mastered` is the source stream that `sound` was made from; its
     language is kept. Raises JobError where FFmpeg fails.
     """
-    suffix = target.suffix
+    suffix = target.suffix.lower()
     inputs: list[str] = ["-copyts"]
     arguments: list[str] = []
     count = 0

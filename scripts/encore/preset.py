@@ -83,7 +83,8 @@ class Upscale(Settings):
     """The size of the result; its pixels are square."""
 
     method: Literal["nnedi3", "lanczos"] = "nnedi3"
-    height: Annotated[int, Field(ge=64, le=4320, multiple_of=2)] = 1080
+    height: Literal["auto"] | Annotated[int, Field(ge=64, le=4320, multiple_of=2)] = "auto"
+    """Lines of the result; "auto" is 1080, or the source's own where it has more."""
 
 
 class Picture(Settings):

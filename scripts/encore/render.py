@@ -8,27 +8,30 @@ only us, and we end them, whatever they are blocked on.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 
-from encore.encode import Clip
+from encore.encode import Clip, check_colour
 from encore.errors import JobError
 from encore.ffmpeg import last_words, program
+from encore.process import spawned, stop
 from encore.progress import Update
 
-__all__ = ["clip_of", "count_frames", "render", "run", "stop"]
+__all__ = ["clip_of", "count_frames", "render", "run"]
 
 _SILENCE_ENDS_S = 10.0
+_WORKER_STREAMS: dict[str, Any] = {
+    "stdin": subprocess.DEVNULL,
+    "stdout": subprocess.PIPE,
+    "stderr": subprocess.PIPE,
+}
 
 
 def render(
@@ -44,26 +47,18 @@ def render(
     `arguments` gives FFmpeg's output arguments for the clip. What the processes said goes to
     `log`. Raises JobError with the first thing that went wrong; `target` is then not to be used.
     """
-    with log.open("wb") as said:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "encore.worker", str(script)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        encoder: subprocess.Popen[bytes] | None = None
-        try:
-            story = _Story(worker, said, update)
-            clip = story.clip()
-            encoder = subprocess.Popen(
-                [program(), "-hide_banner", "-nostdin", "-v", "warning", "-xerror", "-y",
-                 "-f", "yuv4mpegpipe", "-i", "pipe:0", *arguments(clip), str(target)],
-                stdin=worker.stdout,
-                stdout=subprocess.DEVNULL,
-                stderr=said,
-                start_new_session=True,
-            )  # fmt: skip
+    ffmpeg = [program(), "-hide_banner", "-nostdin", "-v", "warning", "-xerror", "-y"]
+    ffmpeg += ["-f", "yuv4mpegpipe", "-i", "pipe:0"]
+    with log.open("wb") as said, spawned(_worker(script), **_WORKER_STREAMS) as worker:
+        story = _Story(worker, said, update)
+        clip = story.clip()
+        check_colour(clip)
+        with spawned(
+            [*ffmpeg, *arguments(clip), str(target)],
+            stdin=worker.stdout,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        ) as encoder:
             assert worker.stdout is not None
             worker.stdout.close()
             encoded = encoder.wait()
@@ -71,10 +66,6 @@ def render(
                 stop(worker)
             rendered = worker.wait()
             story.join()
-        finally:
-            stop(worker)
-            if encoder is not None:
-                stop(encoder)
     if story.error is not None and not story.pipe_broke:
         raise JobError(f"the picture failed at {story.error}" if story.begun else story.error)
     if encoded != 0:
@@ -89,18 +80,9 @@ def render(
 
 def clip_of(script: Path, *, log: Path) -> Clip:
     """What output 0 of a script is, from its first frame. Raises JobError where it fails."""
-    with log.open("wb") as said:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "encore.worker", str(script), "--facts"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        try:
-            return _Story(worker, said, lambda done, total: None).clip()
-        finally:
-            stop(worker)
+    streams = _WORKER_STREAMS | {"stdout": subprocess.DEVNULL}
+    with log.open("wb") as said, spawned([*_worker(script), "--facts"], **streams) as worker:
+        return _Story(worker, said, lambda done, total: None).clip()
 
 
 def run(arguments: Sequence[str], log: Path, *, update: Update | None = None) -> None:
@@ -110,33 +92,16 @@ def run(arguments: Sequence[str], log: Path, *, update: Update | None = None) ->
     """
     command = [program(), "-hide_banner", "-nostdin", "-v", "warning", "-y"]
     command += ["-progress", "pipe:1", "-nostats", *arguments]
-    with log.open("wb") as said:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            start_new_session=True,
-        )
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                key, _, value = line.decode("ascii", "replace").strip().partition("=")
-                if update is not None and key == "out_time_us" and value.isdigit():
-                    update(int(value) / 1e6, None)
-            code = process.wait()
-        finally:
-            stop(process)
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
+    with log.open("wb") as said, spawned(command, stderr=said, **streams) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            key, _, value = line.decode("ascii", "replace").strip().partition("=")
+            if update is not None and key == "out_time_us" and value.isdigit():
+                update(int(value) / 1e6, None)
+        code = process.wait()
     if code != 0:
         raise JobError(f"ffmpeg failed (exit {code}): {last_words(log)}")
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started, at once; nothing where it has ended."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def count_frames(path: Path) -> int:
@@ -149,6 +114,10 @@ def count_frames(path: Path) -> int:
         raise JobError(f"{path.name} cannot be read back: {error}") from error
 
 
+def _worker(script: Path) -> list[str]:
+    return [sys.executable, "-m", "encore.worker", str(script)]
+
+
 class _Story:
     """What the worker tells on its stderr, followed by a thread; other lines go to the log."""
 
@@ -158,6 +127,7 @@ class _Story:
         self.begun = False
         self._worker, self._log, self._update = worker, log, update
         self._clip: Clip | None = None
+        self._failure: Exception | None = None
         self._told = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
@@ -165,6 +135,8 @@ class _Story:
     def clip(self) -> Clip:
         """Wait for the first frame; raises JobError where the script fails before it."""
         self._told.wait()
+        if self._failure is not None:
+            raise self._failure
         if self._clip is None:
             self._worker.wait()
             self._thread.join(_SILENCE_ENDS_S)
@@ -172,29 +144,39 @@ class _Story:
         return self._clip
 
     def join(self) -> None:
-        """Wait until all that was said is heard."""
+        """Wait until all that was said is heard; raises what went wrong in telling it on."""
         self._thread.join(_SILENCE_ENDS_S)
+        if self._failure is not None:
+            raise self._failure
 
     def _follow(self) -> None:
+        """Hear all to the end, whatever happens to those who are told: the pipe must not fill."""
         assert self._worker.stderr is not None
         for raw in self._worker.stderr:
-            event = _event(raw)
-            if event is None:
-                self._log.write(raw)
-                self._log.flush()
-            elif event["event"] == "clip":
-                del event["event"]
-                rate, aspect = Fraction(event.pop("rate")), Fraction(event.pop("sample_aspect"))
-                self._clip = Clip(rate=rate, sample_aspect=aspect, **event)
-                self.begun = True
-                self._update(0, self._clip.frames)
+            try:
+                self._take(raw)
+            except Exception as error:
+                self._failure = self._failure or error
                 self._told.set()
-            elif event["event"] == "frames" and self._clip is not None:
-                self._update(event["done"], self._clip.frames)
-            elif event["event"] == "error":
-                self.error = event["text"]
-                self.pipe_broke = bool(event.get("pipe"))
         self._told.set()
+
+    def _take(self, raw: bytes) -> None:
+        event = _event(raw)
+        if event is None:
+            self._log.write(raw)
+            self._log.flush()
+        elif event["event"] == "clip":
+            del event["event"]
+            rate, aspect = Fraction(event.pop("rate")), Fraction(event.pop("sample_aspect"))
+            self._clip = Clip(rate=rate, sample_aspect=aspect, **event)
+            self.begun = True
+            self._told.set()
+            self._update(0, self._clip.frames)
+        elif event["event"] == "frames" and self._clip is not None:
+            self._update(event["done"], self._clip.frames)
+        elif event["event"] == "error":
+            self.error = event["text"]
+            self.pipe_broke = bool(event.get("pipe"))
 
 
 def _event(raw: bytes) -> dict[str, Any] | None:

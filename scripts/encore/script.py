@@ -16,7 +16,11 @@ from encore.facts import PictureFacts, Scan
 from encore.preset import Preset
 from encore.scan import source_arguments
 
-__all__ = ["FrameRange", "output_rate", "picture_script"]
+__all__ = ["FrameRange", "output_height", "output_rate", "picture_script"]
+
+_HD_LINES = 1080
+# Two names of one code of H.273 table 2.
+_SAME_NAME = {"jedec-p22": "ebu3213"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,12 @@ def output_rate(picture: PictureFacts, preset: Preset) -> Fraction:
     if picture.structure == "telecine":
         return picture.rate * 4 / 5
     return picture.rate * (2 if preset.picture.deinterlace.rate == "double" else 1)
+
+
+def output_height(picture: PictureFacts, preset: Preset) -> int:
+    """Lines of the finished picture."""
+    height = preset.picture.upscale.height
+    return max(_HD_LINES, picture.height + picture.height % 2) if height == "auto" else height
 
 
 def picture_script(scan: Scan, preset: Preset, frames: FrameRange | None = None) -> str:
@@ -70,8 +80,8 @@ def picture_script(scan: Scan, preset: Preset, frames: FrameRange | None = None)
     edges = preset.picture.crop.edges
     cut = f", crop_edges={edges}" if edges else ""
     lines += [
-        f"clip = vsencore.upscale(clip, height={upscale.height}, method={upscale.method!r}{cut}, "
-        f"format=vs.{pixel_format(preset.encode.codec)})"
+        f"clip = vsencore.upscale(clip, height={output_height(picture, preset)}, "
+        f"method={upscale.method!r}{cut}, format=vs.{pixel_format(preset.encode.codec)})"
     ]
     if frames is not None:
         last = "" if frames.last is None else str(frames.last)
@@ -110,7 +120,7 @@ def _facts(picture: PictureFacts) -> list[str]:
     order = {"top": "top", "bottom": "bottom", None: "progressive"}[
         None if picture.structure == "progressive" else picture.field_order
     ]
-    rgb = _is_rgb(picture)
+    rgb, primaries = _is_rgb(picture), picture.primaries.value
     comment = [f"# Not tagged in the source, so guessed: {', '.join(guessed)}."] if guessed else []
     return [
         f"# {picture.width}x{picture.height}, {picture.structure}: {picture.structure_why}",
@@ -119,7 +129,7 @@ def _facts(picture: PictureFacts) -> list[str]:
         "    clip,",
         f"    matrix={('bt709' if rgb else picture.matrix.value)!r},",
         f"    transfer={picture.transfer.value!r},",
-        f"    primaries={picture.primaries.value!r},",
+        f"    primaries={_SAME_NAME.get(primaries, primaries)!r},",
         f"    range={('tv' if rgb else picture.range.value)!r},",
         f"    chroma_location={picture.chroma_location.value!r},",
         f"    field_order={order!r},",

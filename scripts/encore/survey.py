@@ -18,6 +18,8 @@ __all__ = ["Survey", "survey"]
 
 _RUNS, _MORE_RUNS = 20, 48
 _ENOUGH_SURE = 8
+_FEWEST_FIELDED_LINES = 240
+"""No system has fewer lines in a frame of two fields: Video CD's 240 and 288 are whole pictures."""
 Flagged = Literal["interlaced", "progressive", "mixed", "unknown"]
 
 
@@ -52,6 +54,10 @@ def survey(frames: Frames, *, black: float, full: bool, reporter: Reporter) -> S
     flagged, order = _flags(gathered.flags)
     kinds: dict[Flagged, Kind] = {"interlaced": "interlaced", "progressive": "progressive"}
     finding = judge(gathered.runs, kinds.get(flagged), order)
+    if flagged == "progressive" and frames.clip.height < _FEWEST_FIELDED_LINES:
+        # Blocks of so small a picture hold edges as sharp as fields; fields it cannot hold.
+        why = f"flagged progressive, and {frames.clip.height} lines are too few for fields"
+        finding = Finding("progressive", None, why, 1.0)
     borders = gathered.borders.found(interlaced=finding.structure != "progressive")
     return Survey(finding, flagged, borders, sorted(set(gathered.cuts)), gathered.examined)
 

@@ -61,7 +61,8 @@ def main() -> int:
         os._exit(1)
     except (vs.Error, Exception) as error:
         where = f"frame {done}: " if done else ""
-        _tell({"event": "error", "text": where + " ".join(str(error).split())})
+        sys.stderr.write(f"{error}\n")
+        _tell({"event": "error", "text": where + _last_line(error)})
         os._exit(1)
     _tell({"event": "frames", "done": done})
     return 0
@@ -84,6 +85,15 @@ def load(script: str, output: int) -> vs.VideoNode:
             f"output {output} has a variable size or rate; an encoder wants constant ones"
         )
     return clip
+
+
+def _last_line(error: Exception) -> str:
+    """What an error says; where it brings a whole trace along, the line that it ends with."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    traced = any(line.startswith("Traceback") for line in lines)
+    return lines[-1] if traced else " ".join(lines)
 
 
 def _bound_memory() -> None:

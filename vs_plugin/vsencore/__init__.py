@@ -13,9 +13,20 @@ Facts (field order, colour, sample aspect, time) are read from frame properties 
 result; `tag` writes those that a source filter could not know.
 """
 
+from .engine.bridge import chain, scenes
 from .fields import deinterlace, inverse_telecine
+from .model import model
 from .restore import restore
 from .tags import tag
 from .upscale import upscale
 
-__all__ = ["deinterlace", "inverse_telecine", "restore", "tag", "upscale"]
+__all__ = [
+    "chain",
+    "deinterlace",
+    "inverse_telecine",
+    "model",
+    "restore",
+    "scenes",
+    "tag",
+    "upscale",
+]

@@ -1,0 +1,405 @@
+"""How a chain becomes a VapourSynth node: frames in, one block of frames out, nothing in between.
+
+The node that works has one frame a block. It asks for all the source frames that a block can need
+as ordinary clips, so VapourSynth does the scheduling, and a callback never waits for another frame
+(a `get_frame` in a callback is how filters deadlock). The block's frames travel as properties of a
+small carrier frame, from which a second node hands them out one by one.
+
+Integers cross the border, not floats: a 3840x2160 frame of YUV420P10 is 25 MB, of RGBS 100 MB.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import vapoursynth as vs
+from torch import Tensor
+
+from ..arguments import check_choice, check_clip, check_whole
+from ..colour import read_colour, wanted_colour
+from . import colour, light, scaling
+from .chain import Chain, Pictures
+from .colour import Signal
+from .device import Place, place
+from .stage import Colour, Stage, check_stage
+
+__all__ = ["chain", "scenes"]
+
+_ATTACHED = "EncoreBlock"
+_LANES = 3
+
+
+def chain(
+    clip: vs.VideoNode,
+    stages: Sequence[Stage],
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    format: int | None = None,
+    matrix: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    batch: int | None = None,
+) -> vs.VideoNode:
+    """Run stages over a clip as one node: one upload, one download.
+
+    Args:
+        clip: Progressive, constant; YUV or Gray of 8 to 16 bit integers.
+        stages: In the order they run. None at all gives the clip back, the same samples.
+        height: Lines of the result, even; None is what the stages make of it. With `width` None
+            the shape is kept.
+        width: Columns of the result, even.
+        format: A YUV or Gray integer format of VapourSynth; None is the clip's own.
+        matrix: "auto" (SD colour becomes BT.709 above 576 lines), "keep", or "709".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        precision: "auto", "fp32", "bf16" or "fp16" for the stages; colour is always fp32.
+        batch: Frames worked at once, 1 to 64; None chooses by the free memory.
+
+    Returns:
+        The filtered clip, limited range; colour properties are true for it, others the source's.
+        Where a stage looks at neighbours, _SceneChangePrev, _SceneChangeNext and EncoreFlash too.
+
+    Raises:
+        vs.Error: A wrong argument, an interlaced clip, or a device that is not there.
+    """
+    check_clip("chain", clip)
+    check_choice("chain", "matrix", matrix, ("auto", "keep", "709"))
+    for name, value in (("height", height), ("width", width)):
+        if value is not None:
+            check_whole("chain", name, value, 16, 16384, even=True)
+    if batch is not None:
+        check_whole("chain", "batch", batch, 1, 64)
+    try:
+        stages = [check_stage(stage) for stage in stages]
+        chosen = place(device, stages, precision)
+    except (TypeError, ValueError) as error:
+        raise vs.Error(f"chain: {error}") from error
+    untouched = height in (None, clip.height) and width in (None, clip.width)
+    if not stages and untouched and format in (None, clip.format.id) and matrix == "auto":
+        return clip
+    if clip.get_frame(0).props.get("_FieldBased", 0):
+        raise vs.Error("chain: clip must be progressive; deinterlace it first")
+    scale = 1
+    for stage in stages:
+        scale *= stage.scale
+    size = _size(clip, scale, height, width)
+    source = _signal(clip)
+    target = _target(clip, format, matrix, size[0])
+    batch = batch or chosen.batch(clip.height * scale, clip.width * scale)
+    return _Node(clip, stages, chosen, source, target, size, min(batch, clip.num_frames)).clip
+
+
+def scenes(clip: vs.VideoNode) -> vs.VideoNode:
+    """Write _SceneChangePrev, _SceneChangeNext and EncoreFlash (0..1); no sample is changed.
+
+    A flash is not a cut: see `light`. Raises vs.Error for a clip that is not integer YUV or Gray.
+    """
+    check_clip("scenes", clip)
+    here = place("cpu", [])
+    host = _Host(here.device)
+    signal = _signal(clip)
+    run = Chain([], clip.num_frames, 1, here, _recolour(signal))
+
+    def write(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
+        def source(at: int) -> Pictures:
+            return _read(f[at - n + light.LOOK], signal, host)
+
+        out = f[light.LOOK].copy()
+        _write_flags(out, run.flags(n, source))
+        return out
+
+    around = _neighbours(clip, light.LOOK, light.LOOK, 1, clip.num_frames)
+    return clip.std.ModifyFrame(around, write)
+
+
+class _Node:
+    """One chain as a node. `clip` is the result."""
+
+    def __init__(
+        self,
+        clip: vs.VideoNode,
+        stages: Sequence[Stage],
+        chosen: Place,
+        source: Signal,
+        target: Signal,
+        size: tuple[int, int],
+        batch: int,
+    ) -> None:
+        self._source, self._target, self._size = source, target, size
+        self._recolour = _recolour(source)
+        self._chain = Chain(stages, clip.num_frames, batch, chosen, self._recolour)
+        on_cuda = chosen.device.type == "cuda"
+        self._transfers = _Cuda(chosen.device) if on_cuda else _Host(chosen.device)
+        core = vs.core.core
+        before = self._chain.before
+        self._before, self._batch = before, batch
+        around = _neighbours(clip, before, self._chain.after, batch, self._chain.blocks)
+        height, width = size
+        # keep=True: the blank frame is only a template, and one is enough.
+        self._blank = core.std.BlankClip(
+            clip, width, height, _format_id(target), length=clip.num_frames, keep=True
+        )
+        lanes = _LANES if on_cuda else 1
+        carrier = core.std.BlankClip(clip, 16, 16, vs.GRAY8, length=self._chain.blocks, keep=True)
+        asked = [carrier, self._blank[::batch], *around]
+        # A ModifyFrame runs one callback at a time. Several, each with its share of the blocks, let
+        # one block's copies overlap another's arithmetic.
+        shares = [
+            carrier[lane::lanes].std.ModifyFrame(
+                [one[lane::lanes] for one in asked], self._lane(lane, lanes)
+            )
+            for lane in range(min(lanes, self._chain.blocks))
+        ]
+        blocks = core.std.Interleave(shares)[: self._chain.blocks]
+        handed = core.std.Interleave([blocks] * batch)[: clip.num_frames] if batch > 1 else blocks
+        self.clip = self._blank.std.ModifyFrame([handed], self._hand_out)
+
+    def _lane(self, lane: int, lanes: int) -> Callable[[int, list[vs.VideoFrame]], vs.VideoFrame]:
+        return lambda n, f: self._work(n * lanes + lane, f)
+
+    def _work(self, number: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
+        carrier, template, *around = f
+        first = number * self._batch
+
+        def source(at: int) -> Pictures:
+            return _read(around[at - first + self._before], self._source, self._transfers)
+
+        pictures = self._chain.block(number, source)
+        frames = range(first, min(first + self._batch, self._chain.length))
+        made = [template.copy() for _ in frames]
+        self._transfers.download(self._finished(pictures, len(frames)), made)
+        flags = [self._chain.flags(at, source) for at in frames] if self._chain.looks else None
+        result = carrier.copy()
+        for place_in, out in enumerate(made):
+            for name, value in around[self._before + place_in].props.items():
+                out.props[name] = value
+            self._write_facts(out)
+            if flags is not None:
+                _write_flags(out, flags[place_in])
+            result.props[f"{_ATTACHED}{place_in}"] = out
+        return result
+
+    def _hand_out(self, n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        frame = f.props[f"{_ATTACHED}{n % self._batch}"]
+        assert isinstance(frame, vs.VideoFrame)
+        return frame
+
+    def _finished(self, pictures: Pictures, count: int) -> list[Tensor]:
+        """The integer planes of a block, (N, 1, h, w) each, in the target's colour and size."""
+        with torch.inference_mode():
+            frames = pictures.frames[:count].float()
+            signal, target = self._source, self._target
+            same = (signal.matrix, signal.primaries) == (target.matrix, target.primaries)
+            if frames.shape[-2:] != self._size:
+                frames = scaling.resize(frames, *self._size, kernel="spline36")
+            if pictures.colour == "rgb" or not same:
+                rgb = frames
+                if pictures.colour == "yuv":
+                    rgb = self._recolour(frames, "rgb")
+                if not same:
+                    rgb = colour.convert(rgb, signal, target)
+                luma, chroma = colour.rgb_to_yuv(rgb, target.matrix)
+            else:
+                luma, chroma = frames[:, :1], frames[:, 1:]
+            if target.family == "GRAY":
+                return colour.to_code([luma], target)
+            across, down = target.subsampling
+            height, width = chroma.shape[-2:]
+            chroma = colour.chroma_down(chroma, target, (height >> down, width >> across))
+            return colour.to_code([luma, chroma[:, :1], chroma[:, 1:]], target)
+
+    def _write_facts(self, out: vs.VideoFrame) -> None:
+        target = self._target
+        out.props["_Matrix"] = target.matrix
+        out.props["_Transfer"] = target.transfer
+        out.props["_Primaries"] = target.primaries
+        out.props["_Range"] = int(target.full_range)
+        out.props["_FieldBased"] = 0
+        if target.subsampling != (0, 0):
+            out.props["_ChromaLocation"] = target.chroma_location
+        elif "_ChromaLocation" in out.props:
+            del out.props["_ChromaLocation"]
+
+
+@dataclass(frozen=True)
+class _Host:
+    """Transfers where the device shares the processor's memory, or torch moves it by itself."""
+
+    device: torch.device
+
+    def upload(self, plane: np.ndarray[Any, Any]) -> Tensor:
+        return torch.from_numpy(_shared(plane)).to(self.device)
+
+    def download(self, planes: Sequence[Tensor], frames: Sequence[vs.VideoFrame]) -> None:
+        for number, plane in enumerate(planes):
+            for one, frame in zip(plane.cpu(), frames, strict=True):
+                np.copyto(np.asarray(frame[number]), one[0].numpy())
+
+
+class _Cuda:
+    """Transfers through pinned buffers, on streams of their own beside the arithmetic."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._in, self._out = torch.cuda.Stream(device), torch.cuda.Stream(device)
+        self._free: dict[tuple[object, ...], list[tuple[Tensor, torch.cuda.Event]]] = {}
+        self._lock = threading.Lock()
+
+    def upload(self, plane: np.ndarray[Any, Any]) -> Tensor:
+        buffer, done = self._buffer(plane.shape, torch.from_numpy(plane[:1]).dtype)
+        np.copyto(buffer.numpy(), plane)
+        with torch.cuda.stream(self._in):
+            moved = buffer.to(self._device, non_blocking=True)
+            done.record(self._in)
+        now = torch.cuda.current_stream(self._device)
+        now.wait_stream(self._in)
+        moved.record_stream(now)
+        self._give_back(buffer, done)
+        return moved
+
+    def download(self, planes: Sequence[Tensor], frames: Sequence[vs.VideoFrame]) -> None:
+        now = torch.cuda.current_stream(self._device)
+        self._out.wait_stream(now)
+        under_way = []
+        for plane in planes:
+            buffer, done = self._buffer(tuple(plane.shape), plane.dtype)
+            with torch.cuda.stream(self._out):
+                buffer.copy_(plane, non_blocking=True)
+                plane.record_stream(self._out)
+                done.record(self._out)
+            under_way.append((buffer, done))
+        for number, (buffer, done) in enumerate(under_way):
+            done.synchronize()
+            for one, frame in zip(buffer, frames, strict=True):
+                np.copyto(np.asarray(frame[number]), one[0].numpy())
+            self._give_back(buffer, done)
+
+    def _buffer(
+        self, shape: tuple[int, ...], dtype: torch.dtype
+    ) -> tuple[Tensor, torch.cuda.Event]:
+        """A pinned buffer whose last copy is over: an old one, or else a new one."""
+        with self._lock:
+            free = self._free.setdefault((shape, dtype), [])
+            for number, (buffer, done) in enumerate(free):
+                if done.query():
+                    del free[number]
+                    return buffer, done
+        return torch.empty(shape, dtype=dtype, pin_memory=True), torch.cuda.Event()
+
+    def _give_back(self, buffer: Tensor, done: torch.cuda.Event) -> None:
+        with self._lock:
+            self._free[tuple(buffer.shape), buffer.dtype].append((buffer, done))
+
+
+def _shared(plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same samples as an array that torch takes without a warning; nobody writes to it."""
+    interface = dict(plane.__array_interface__, data=(plane.__array_interface__["data"][0], False))
+
+    class Borrowed:
+        __array_interface__ = interface
+        owner = plane
+
+    return np.asarray(Borrowed())
+
+
+def _read(frame: vs.VideoFrame, signal: Signal, transfers: _Host | _Cuda) -> Pictures:
+    """A VapourSynth frame as Y'CbCr 4:4:4 on the device; Gray has chroma of 0."""
+    planes = [
+        transfers.upload(np.asarray(frame[number]))[None, None]
+        for number in range(frame.format.num_planes)
+    ]
+    unit = colour.to_unit(planes, signal)
+    luma = unit[0]
+    if signal.family == "GRAY":
+        return Pictures("yuv", torch.cat([luma, torch.zeros_like(luma), torch.zeros_like(luma)], 1))
+    chroma = torch.cat(unit[1:], 1)
+    chroma = colour.chroma_up(chroma, signal, (luma.shape[-2], luma.shape[-1]))
+    return Pictures("yuv", torch.cat([luma, chroma], 1))
+
+
+def _recolour(signal: Signal) -> Callable[[Tensor, Colour], Tensor]:
+    def recolour(frames: Tensor, to: Colour) -> Tensor:
+        if to == "rgb":
+            return colour.yuv_to_rgb(frames[:, :1], frames[:, 1:], signal.matrix)
+        return torch.cat(colour.rgb_to_yuv(frames, signal.matrix), 1)
+
+    return recolour
+
+
+def _neighbours(
+    clip: vs.VideoNode, before: int, after: int, batch: int, blocks: int
+) -> list[vs.VideoNode]:
+    """Clips of one frame a block: the j-th gives source frame block * batch - before + j.
+
+    Beyond the clip's ends its first and its last frame stand.
+    """
+    missing = (blocks - 1) * batch + batch + after - clip.num_frames
+    padded = clip
+    if before:
+        padded = clip[0] * before + padded
+    if missing > 0:
+        padded = padded + clip[-1] * missing
+    width = before + batch + after
+    return [padded[j::batch][:blocks] for j in range(width)]
+
+
+def _write_flags(out: vs.VideoFrame, flags: light.Flags) -> None:
+    out.props["_SceneChangePrev"] = int(flags.cut_prev)
+    out.props["_SceneChangeNext"] = int(flags.cut_next)
+    out.props["EncoreFlash"] = float(flags.flash)
+
+
+def _signal(clip: vs.VideoNode) -> Signal:
+    told = read_colour(clip)
+    location = clip.get_frame(0).props.get("_ChromaLocation", 0)
+    return Signal(
+        family="GRAY" if clip.format.color_family == vs.GRAY else "YUV",
+        bits=clip.format.bits_per_sample,
+        subsampling=(clip.format.subsampling_w, clip.format.subsampling_h),
+        matrix=told.matrix,
+        transfer=told.transfer,
+        primaries=told.primaries,
+        full_range=told.full_range,
+        chroma_location=location if isinstance(location, int) else 0,
+    )
+
+
+def _target(clip: vs.VideoNode, format: int | None, matrix: str, height: int) -> Signal:
+    try:
+        wanted = clip.format if format is None else vs.core.get_video_format(format)
+    except vs.Error as error:
+        raise vs.Error(f"chain: format is unknown: {error}") from error
+    integer = wanted.sample_type == vs.INTEGER and wanted.bits_per_sample <= 16
+    if not integer or wanted.color_family not in (vs.YUV, vs.GRAY):
+        raise vs.Error(f"chain: format must be YUV or Gray integers, not {wanted.name}")
+    told = wanted_colour(read_colour(clip), matrix, height)
+    return Signal(
+        family="GRAY" if wanted.color_family == vs.GRAY else "YUV",
+        bits=wanted.bits_per_sample,
+        subsampling=(wanted.subsampling_w, wanted.subsampling_h),
+        matrix=told.matrix,
+        transfer=told.transfer,
+        primaries=told.primaries,
+        full_range=False,
+        chroma_location=0,
+    )
+
+
+def _size(clip: vs.VideoNode, scale: int, height: int | None, width: int | None) -> tuple[int, int]:
+    if height is None and width is None:
+        return clip.height * scale, clip.width * scale
+    if height is None:
+        assert width is not None
+        return round(clip.height * width / clip.width / 2) * 2, width
+    if width is None:
+        return height, round(clip.width * height / clip.height / 2) * 2
+    return height, width
+
+
+def _format_id(signal: Signal) -> int:
+    family = vs.GRAY if signal.family == "GRAY" else vs.YUV
+    found = vs.core.query_video_format(family, vs.INTEGER, signal.bits, *signal.subsampling)
+    return int(found.id)

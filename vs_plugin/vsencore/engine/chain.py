@@ -1,0 +1,287 @@
+"""How stages run over a clip's frames, one after another, without leaving the device.
+
+Frames are worked in blocks of `batch` consecutive ones, always the same blocks: frame n belongs to
+block n // batch, and the last block is filled up with the last frame. A stage's pictures are
+computed a block at a time and kept in a cache with a byte bound, so that windows which overlap
+share them. Since a block is always computed whole, from whole blocks before it, its pictures are
+the same in whatever order frames are asked for; the cache only saves work.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from . import light
+from .device import Place, is_out_of_memory, logger
+from .stage import Colour, Stage
+from .tiles import run_tiled
+
+__all__ = ["Chain", "Pictures"]
+
+_SMALLEST_TILE_PX = 64
+_FIRST_TILE_PX = 512
+_MOST_FLAGS = 4096
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Frames on the device: (N, 3, H, W), R'G'B' or Y'CbCr 4:4:4 as `colour` says."""
+
+    colour: Colour
+    frames: Tensor
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+class Chain:
+    """Stages over a clip of `length` frames, in blocks of `batch`.
+
+    `recolour(frames, colour)` gives frames (N, 3, H, W) of the other colour model as `colour`.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        length: int,
+        batch: int,
+        place: Place,
+        recolour: Callable[[Tensor, Colour], Tensor],
+    ) -> None:
+        self.stages = [stage.to(place.device, place.dtype) for stage in stages]
+        self.length, self.batch, self.place = length, batch, place
+        self.looks = any(stage.reach for stage in stages)
+        self._recolour = recolour
+        self._cache = _Cache(place.cache_bytes)
+        self._told: dict[int, light.Flags] = {}
+        self._lock = threading.Lock()
+        self._runners = [_Runner(stage, place) for stage in self.stages]
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks the clip has."""
+        return -(-self.length // self.batch)
+
+    @property
+    def before(self) -> int:
+        """Source frames needed before a block's first; `after` is as many after its last."""
+        reach = 0
+        for number in reversed(range(len(self.stages))):
+            reach += self.stages[number].reach
+            if number:
+                # What a stage before this one makes, it makes in whole blocks.
+                reach = -(-reach // self.batch) * self.batch
+        return reach + (light.LOOK if self.looks else 0)
+
+    after = before
+
+    def block(self, number: int, source: Callable[[int], Pictures]) -> Pictures:
+        """The finished pictures of a block; `source(n)` gives source frame n, a batch of one.
+
+        One block is worked at a time; others wait.
+        """
+        with self._lock, torch.inference_mode():
+            return self._block(len(self.stages), number, self._seen(source))
+
+    def flags(self, n: int, source: Callable[[int], Pictures]) -> light.Flags:
+        """Whether frame n begins or ends a shot, or is a flash, as its neighbours tell."""
+        with self._lock, torch.inference_mode():
+            return self._flags(n, self._seen(source))
+
+    def _seen(self, source: Callable[[int], Pictures]) -> "_Source":
+        return _Source(source, self._cache, self.length, self._recolour)
+
+    def _flags(self, n: int, source: "_Source") -> light.Flags:
+        if n not in self._told:
+            if len(self._told) >= _MOST_FLAGS:
+                self._told.clear()
+            around = range(n - light.LOOK, n + light.LOOK + 1)
+            self._told[n] = light.flags(torch.cat([source.miniature(at) for at in around]))
+        return self._told[n]
+
+    def _block(self, level: int, number: int, source: "_Source") -> Pictures:
+        """Block `number` after the first `level` stages, from the cache or computed."""
+        key = (level, number)
+        found = self._cache.get(key)
+        if found is None:
+            found = self._computed(level, number, source)
+            if level < len(self.stages):
+                self._cache.put(key, found)
+        return found
+
+    def _computed(self, level: int, number: int, source: "_Source") -> Pictures:
+        first = number * self.batch
+        if level == 0:
+            return _joined([source.frame(n) for n in range(first, first + self.batch)])
+        stage = self.stages[level - 1]
+        centres = [min(n, self.length - 1) for n in range(first, first + self.batch)]
+        windows = [self._window(n, stage, source) for n in centres]
+        wanted = sorted({n for window in windows for n in window})
+        frames = {n: self._frame(level - 1, n, stage.needs.colour, source) for n in wanted}
+        stacked = torch.stack([torch.stack([frames[n][0] for n in window]) for window in windows])
+        if stage.needs.light and stage.reach:
+            stacked = self._lit_alike(stacked, windows, stage, source)
+        return Pictures(stage.needs.colour, self._runners[level - 1](stacked))
+
+    def _window(self, n: int, stage: Stage, source: "_Source") -> list[int]:
+        if not stage.reach:
+            return [n]
+        around = range(max(0, n - stage.reach), min(self.length, n + stage.reach + 1))
+        cuts = {at for at in around if at > 0 and self._flags(at, source).cut_prev}
+        return light.window_indices(n, stage.reach, cuts, self.length)
+
+    def _frame(self, level: int, n: int, colour: Colour, source: "_Source") -> Tensor:
+        """Frame n (1, 3, H, W) after `level` stages, in a colour model, ready for a stage."""
+        if level == 0:
+            pictures = source.frame(n)
+        else:
+            block = self._block(level, n // self.batch, source)
+            at = n % self.batch
+            pictures = Pictures(block.colour, block.frames[at : at + 1])
+        frames = pictures.frames
+        if pictures.colour != colour:
+            frames = self._recolour(frames.float(), colour)
+        return frames.to(self.place.dtype)
+
+    def _lit_alike(
+        self, stacked: Tensor, windows: Sequence[Sequence[int]], stage: Stage, source: "_Source"
+    ) -> Tensor:
+        """Windows whose neighbours have the centre's stage light, and how far to trust that."""
+        minis = torch.stack([torch.cat([source.miniature(n) for n in w]) for w in windows])
+        rgb = stacked.float()
+        if stage.needs.colour == "yuv":
+            rgb = self._recolour(rgb.flatten(0, 1), "rgb").view(stacked.shape)
+        lit, trust = light.equalise(rgb, minis)
+        if stage.needs.colour == "yuv":
+            lit = self._recolour(lit.flatten(0, 1), "yuv").view(stacked.shape)
+        large = functional.interpolate(
+            trust.flatten(0, 1), lit.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return torch.cat([lit, large.view(*lit.shape[:2], *large.shape[1:])], 2).to(stacked.dtype)
+
+
+class _Source:
+    """Source frames and their miniatures for the time of one request, clamped to the clip."""
+
+    def __init__(
+        self,
+        fetch: Callable[[int], Pictures],
+        cache: "_Cache",
+        length: int,
+        recolour: Callable[[Tensor, Colour], Tensor],
+    ) -> None:
+        self._fetch, self._cache, self._length = fetch, cache, length
+        self._recolour = recolour
+
+    def frame(self, n: int) -> Pictures:
+        return self._kept(("frame", self._clamped(n)), self._fetch)
+
+    def miniature(self, n: int) -> Tensor:
+        def shrunk(at: int) -> Pictures:
+            frame = self.frame(at)
+            # Averaged first: colour of an average is the average of colours, and it is small.
+            small = light.miniature(frame.frames.float())
+            return Pictures("rgb", small if frame.colour == "rgb" else self._recolour(small, "rgb"))
+
+        return self._kept(("miniature", self._clamped(n)), shrunk).frames
+
+    def _clamped(self, n: int) -> int:
+        return min(max(n, 0), self._length - 1)
+
+    def _kept(self, key: tuple[str, int], make: Callable[[int], Pictures]) -> Pictures:
+        found = self._cache.get(key)
+        if found is None:
+            found = make(key[1])
+            self._cache.put(key, found)
+        return found
+
+
+class _Cache:
+    """Pictures by key, least recently used out first, bounded in bytes."""
+
+    def __init__(self, bound: int) -> None:
+        self._bound, self._bytes = bound, 0
+        self._kept: OrderedDict[tuple[str | int, int], Pictures] = OrderedDict()
+
+    def get(self, key: tuple[str | int, int]) -> Pictures | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def put(self, key: tuple[str | int, int], pictures: Pictures) -> None:
+        self._kept[key] = pictures
+        self._bytes += pictures.frames.nbytes
+        while self._bytes > self._bound and len(self._kept) > 1:
+            _, dropped = self._kept.popitem(last=False)
+            self._bytes -= dropped.frames.nbytes
+
+
+class _Runner:
+    """Runs one stage: padded to its multiple, and in smaller bites when memory does not suffice."""
+
+    def __init__(self, stage: Stage, place: Place) -> None:
+        self._stage, self._place = stage, place
+        self._bites: int | None = None
+        self._tile_px: int | None = None
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        while True:
+            try:
+                parts = torch.split(windows, self._bites or len(windows))
+                return torch.cat([self._run(part) for part in parts])
+            except Exception as error:
+                if not is_out_of_memory(error) or not self._smaller(windows):
+                    raise
+            # Outside the handler, so that the failed attempt's tensors are free again.
+            if self._place.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _run(self, windows: Tensor) -> Tensor:
+        if self._tile_px is None:
+            return self._padded(windows)
+        needs = self._stage.needs
+        return run_tiled(
+            self._padded,
+            windows,
+            scale=self._stage.scale,
+            receptive_px=needs.receptive_px,
+            tile_px=self._tile_px,
+            multiple_of=needs.multiple_of,
+        ).to(windows.dtype)
+
+    def _padded(self, windows: Tensor) -> Tensor:
+        height, width = windows.shape[-2:]
+        multiple, scale = self._stage.needs.multiple_of, self._stage.scale
+        down, right = -height % multiple, -width % multiple
+        if not down and not right:
+            return self._stage.run(windows)
+        n, reach = windows.shape[:2]
+        flat = functional.pad(windows.flatten(0, 1), (0, right, 0, down), mode="replicate")
+        result = self._stage.run(flat.view(n, reach, *flat.shape[1:]))
+        return result[..., : height * scale, : width * scale]
+
+    def _smaller(self, windows: Tensor) -> bool:
+        """Choose the next smaller bite, and say so; False where there is none."""
+        now = self._bites or len(windows)
+        if self._tile_px is None and now > 1:
+            self._bites = now // 2
+            logger.warning("out of memory: %d frames at once from here on", self._bites)
+            return True
+        side = max(windows.shape[-2:])
+        tile = min(_FIRST_TILE_PX, side) if self._tile_px is None else self._tile_px // 2
+        if self._tile_px is None and tile >= side:
+            tile = side // 2
+        if tile < _SMALLEST_TILE_PX:
+            return False
+        self._tile_px = tile
+        logger.warning("out of memory: tiles of %d pixels from here on", tile)
+        return True
+
+
+def _joined(pictures: Sequence[Pictures]) -> Pictures:
+    return Pictures(pictures[0].colour, torch.cat([one.frames for one in pictures]))

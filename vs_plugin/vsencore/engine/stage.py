@@ -1,0 +1,72 @@
+"""What a filter of the engine is: a window of pictures in, one picture out, and nothing else.
+
+A stage knows no VapourSynth, no device, no tiles, no cuts. It says what it needs, and `run` is a
+pure function: the same window gives the same picture, whatever was asked before.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+__all__ = ["Colour", "Needs", "Stage", "check_stage"]
+
+type Colour = Literal["rgb", "yuv"]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a stage wants of its pictures.
+
+    colour: "rgb" gives R'G'B' 0..1, "yuv" gives Y' 0..1 and Cb, Cr -0.5..0.5, both 4:4:4 and three
+    channels. multiple_of: height and width are padded to it (mirrored) and the result is cropped.
+    receptive_px: how far, in input pixels, a result pixel can see; tiles overlap by no less. light:
+    the neighbours' stage light is made equal to the centre's, and a fourth channel says how far
+    that can be trusted, 0..1 (1 at the centre). precisions: what the stage stands;
+    float32 always works.
+    """
+
+    colour: Colour = "rgb"
+    multiple_of: int = 1
+    receptive_px: int = 0
+    light: bool = False
+    precisions: frozenset[torch.dtype] = frozenset({torch.float32})
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """A filter.
+
+    reach: frames it needs on each side. scale: how much larger the result is in each direction.
+    """
+
+    @property
+    def reach(self) -> int: ...  # noqa: D102 -- told above
+
+    @property
+    def scale(self) -> int: ...  # noqa: D102
+
+    @property
+    def needs(self) -> Needs: ...  # noqa: D102
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Stage":
+        """Give the same stage with its weights on a device, in a precision."""
+
+    def run(self, window: Tensor) -> Tensor:
+        """Filter windows (N, 2 * reach + 1, 3, H, W) to pictures (N, 3, H * scale, W * scale).
+
+        With `needs.light` the windows have four channels.
+        """
+
+
+def check_stage(stage: object) -> Stage:
+    """Give a stage back, or raise TypeError or ValueError that says what it lacks."""
+    if not isinstance(stage, Stage):
+        raise TypeError(f"a stage has reach, scale, needs, to and run; {stage!r} has not")
+    for name in ("reach", "scale"):
+        value = getattr(stage, name)
+        least = 0 if name == "reach" else 1
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} of {type(stage).__name__} must be at least {least}")
+    return stage
