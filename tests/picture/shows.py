@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-HEIGHT, WIDTH = 96, 128
+HEIGHT, WIDTH, LENGTH = 96, 128, 14
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Scene:
         self.ambient = dice.uniform(0.02, 0.3) * dice.colour(0.3)
         self.spots = [_Spot(dice) for _ in range(dice.whole(1, 3))]
         self.exposure = exposure if exposure is not None else dice.uniform(0.35, 1.1)
-        self.noise = dice.uniform(0.5, 2.5) / 255
+        self.noise = dice.uniform(0.2, 1.0) / 255  # 1 to 6 steps in a frame of SD, made this small
         self.shake = dice.uniform(0, 0.006)
         self.centre = torch.tensor([dice.uniform(-0.3, 0.3), dice.uniform(-0.3, 0.3)])
         self.zoom = dice.uniform(0.35, 0.6)
@@ -124,19 +124,19 @@ class _Spot:
 
 
 def _paint(dice: Dice) -> Tensor:
-    """A backdrop (3, 360, 480): waves of every size, and flat or striped pieces of a set."""
-    height, width = 360, 480
+    """A backdrop (3, 240, 320): waves of every size, and flat or striped pieces of a set."""
+    height, width = 240, 320
     steep = dice.uniform(0.7, 1.4)
     total = torch.zeros(1, 1, height, width)
     tint = torch.zeros(1, 3, height, width)
     for rows in (4, 8, 16, 32, 64):
         drawn = dice.noise(1, 4, rows, rows * 4 // 3) * (4 / rows) ** steep
-        grown = functional.interpolate(drawn, (height, width), mode="bicubic", align_corners=False)
+        grown = functional.interpolate(drawn, (height, width), mode="bilinear", align_corners=False)
         total, tint = total + grown[:, :1], tint + 0.3 * grown[:, 1:]
     picture = torch.sigmoid(dice.uniform(0.8, 1.8) * (total + tint - dice.uniform(0, 1)))[0]
     for _ in range(dice.whole(4, 14)):
-        top, left = dice.whole(0, height - 30), dice.whole(0, width - 30)
-        tall, wide = dice.whole(10, 140), dice.whole(10, 140)
+        top, left = dice.whole(0, height - 20), dice.whole(0, width - 20)
+        tall, wide = dice.whole(6, 95), dice.whole(6, 95)
         patch = picture[:, top : top + tall, left : left + wide]
         share = dice.uniform(0.4, 0.9)
         patch += share * (dice.uniform(0.02, 0.9) * dice.colour(0.6)[:, None, None] - patch)
@@ -151,17 +151,17 @@ def calm(dice: Dice) -> Show:
 
 
 def single_flash(dice: Dice) -> Show:
-    at, strength = dice.whole(4, 11), dice.uniform(1.5, 8)
+    at, strength = dice.whole(4, 10), dice.uniform(1.5, 8)
     return _lit(dice, lambda n: strength if n == at else 1.0)
 
 
 def long_flash(dice: Dice) -> Show:
-    at, long, strength = dice.whole(3, 11), dice.whole(2, 3), dice.uniform(1.5, 10)
+    at, long, strength = dice.whole(3, 10), dice.whole(2, 3), dice.uniform(1.5, 10)
     return _lit(dice, lambda n: strength if at <= n < at + long else 1.0)
 
 
 def white_out(dice: Dice) -> Show:
-    at, long = dice.whole(3, 11), dice.whole(1, 3)
+    at, long = dice.whole(3, 10), dice.whole(1, 3)
     return _lit(dice, lambda n: dice.uniform(50, 400) if at <= n < at + long else 1.0)
 
 
@@ -179,9 +179,9 @@ def strobe(dice: Dice) -> Show:
 
 def lamp_change(dice: Dice) -> Show:
     """All lamps take another colour and strength in one frame."""
-    scene, at = Scene(dice), dice.whole(3, 12)
+    scene, at = Scene(dice), dice.whole(3, 10)
     frames = []
-    for n in range(16):
+    for n in range(LENGTH):
         if n == at:
             scene.ambient = dice.uniform(0.02, 0.3) * dice.colour()
             for spot in scene.spots:
@@ -192,10 +192,10 @@ def lamp_change(dice: Dice) -> Show:
 
 def other_lamp(dice: Dice) -> Show:
     """One spot goes out and another comes on in one frame, elsewhere and of another colour."""
-    scene, at, other = Scene(dice), dice.whole(3, 12), _Spot(dice)
+    scene, at, other = Scene(dice), dice.whole(3, 10), _Spot(dice)
     scene.ambient = dice.uniform(0.1, 0.3) * dice.colour(0.3)
     frames = []
-    for n in range(16):
+    for n in range(LENGTH):
         if n == at:
             scene.spots = [other, *scene.spots[1:]]
         frames.append(scene.taken(scene.linear(n)))
@@ -204,11 +204,12 @@ def other_lamp(dice: Dice) -> Show:
 
 def spot_strobe(dice: Dice) -> Show:
     """A single strong spot that flashes by itself over a part of the stage."""
-    scene, spot, on = Scene(dice), _Spot(dice), [dice.uniform(0, 1) < 0.35 for _ in range(16)]
+    scene, spot, on = Scene(dice), _Spot(dice), [dice.uniform(0, 1) < 0.35 for _ in range(LENGTH)]
+    on[-1] = False  # a flash on a clip's last frame cannot be told from a shot of one frame
     spot.colour = spot.colour * dice.uniform(3, 15)
     lamps = scene.spots
     frames = []
-    for n in range(16):
+    for n in range(LENGTH):
         scene.spots = [*lamps, spot] if on[n] else lamps
         frames.append(scene.taken(scene.linear(n)))
     return Show(torch.stack(frames))
@@ -234,9 +235,8 @@ def dissolve(dice: Dice) -> Show:
     one, other, at, long = Scene(dice), Scene(dice), dice.whole(1, 4), dice.whole(6, 12)
     frames = []
     for n in range(18):
-        share = min(max((n - at) / long, 0.0), 1.0)
-        mixed = one.linear(n) * (1 - share) + other.linear(n) * share
-        frames.append(one.taken(mixed))
+        share = min(max((n - at) / long, 0.0), 1.0)  # of the signal: so does a vision mixer
+        frames.append(one.taken(one.linear(n)) * (1 - share) + other.taken(other.linear(n)) * share)
     return Show(torch.stack(frames))
 
 
@@ -257,8 +257,9 @@ def hard_cut(dice: Dice) -> Show:
 
 
 def dark_cut(dice: Dice) -> Show:
+    """Two dim scenes; less light than this leaves no contrast of a step of 8 bits."""
     return _joined(
-        dice, Scene(dice, dice.uniform(0.004, 0.03)), Scene(dice, dice.uniform(0.004, 0.03))
+        dice, Scene(dice, dice.uniform(0.012, 0.04)), Scene(dice, dice.uniform(0.012, 0.04))
     )
 
 
@@ -324,16 +325,18 @@ WITH_CUT: list[Callable[[Dice], Show]] = [
 def _lit(dice: Dice, lamps: Callable[[int], float | Tensor]) -> Show:
     """One scene; `lamps` gives how all its light is multiplied at frame n."""
     scene = Scene(dice)
-    return Show(torch.stack([scene.taken(_times(scene.linear(n), lamps(n))) for n in range(16)]))
+    return Show(
+        torch.stack([scene.taken(_times(scene.linear(n), lamps(n))) for n in range(LENGTH)])
+    )
 
 
 def _joined(
     dice: Dice, one: Scene, other: Scene, lamps: Callable[[int], float | Tensor] = lambda n: 1.0
 ) -> Show:
     """Two scenes; `lamps` counts from the first frame after the cut."""
-    at = dice.whole(4, 12)
+    at = dice.whole(4, 10)
     frames = []
-    for n in range(16):
+    for n in range(LENGTH):
         scene = one if n < at else other
         frames.append(scene.taken(_times(scene.linear(n), lamps(n - at))))
     return Show(torch.stack(frames), [at])
@@ -345,12 +348,12 @@ def _panned(dice: Dice, fastest: float) -> Show:
     side = 1 if dice.uniform(0, 1) < 0.5 else -1
     tilt = dice.uniform(-0.3, 0.3)
     frames, place = [], 0.0
-    for n in range(16):
+    for n in range(LENGTH):
         rise = min((n - start) / ramp, (start + 2 * ramp + hold - n) / ramp, 1.0)
         speed = side * fastest * max(rise, 0.0)
         seen = [
-            scene.linear(n, (place + speed * step / 6, tilt * (place + speed * step / 6)))
-            for step in range(4)  # a shutter open for half the frame's time
+            scene.linear(n, (place + speed * step / 4, tilt * (place + speed * step / 4)))
+            for step in range(3)  # a shutter open for half the frame's time
         ]
         frames.append(scene.taken(torch.stack(seen).mean(0)))
         place += speed

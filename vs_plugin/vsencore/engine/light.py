@@ -43,15 +43,17 @@ LOOK = 4
 _ROWS, _COLUMNS = 24, 32
 _CODE = 1 / 255
 
-# Structure: the mean and spread are of 5 x 5 cells; a spread of a code is half a structure.
+# Structure: the mean and spread are of 5 x 5 cells; a spread of half a code is half a structure.
 _AROUND = 5
-_FAINT = 1.0 * _CODE
-# A pan may move a sixth of the width and an eighth of the height from one frame to the next.
-_SHIFT = (3, 5)
+_FAINT = 0.5 * _CODE
+# A pan may move a quarter of the width and an eighth of the height from one frame to the next.
+_SHIFT = (3, 8)
 # Less than this share of the cells in common tells nothing.
 _LEAST_SHARED = 0.06
-_ALIKE = 0.5
-_TIMES_SIDES = 1.7
+# Few cells agree by chance: their likeness is drawn towards 0 as by this share that does not.
+_DOUBT = 0.02
+_ALIKE = 0.455
+_TIMES_SIDES = 1.55
 
 # Equal light: the reach of a local mean, in cells, and the bounds of a gain on coded values.
 _SPREAD = 1.5
@@ -96,7 +98,7 @@ def cut_between(minis: Tensor) -> bool:
     """
     structures = _structures(minis)
     first, last = structures[:LOOK], structures[LOOK:]
-    if _largest(_likeness(first, last, (0, 0)), 1.0) >= _ALIKE:
+    if _largest(_likeness(first, last, (0, 0)), 0.0) >= _ALIKE:
         return False  # as most gaps are, and a shift can only make them more alike
     across, before, after = likeness(minis)
     return across < _ALIKE and across * _TIMES_SIDES < min(before, after)
@@ -110,12 +112,15 @@ def likeness(minis: Tensor) -> tuple[float, float, float]:
     structures = _structures(minis)
     first, last = structures[:LOOK], structures[LOOK:]
     across = _largest(_likeness(first, last, _SHIFT), 1.0)
-    # The shot before may end in an odd frame; the shot after begins with one of its own.
+    # The shot before may end in an odd frame; the shot after begins with one of its own: like
+    # most of those that follow, or, in a pan, at least like the next, as that is like the third.
     pairs = torch.ones(LOOK, LOOK, dtype=torch.bool).triu(1)
     before = _largest(_likeness(first, first, _SHIFT)[pairs], 0.0)
-    known = _likeness(last[:1], last[1:], _SHIFT)
-    known = known[known >= 0].sort().values
-    return across, before, float(known[len(known) // 2]) if len(known) else 0.0
+    following = _likeness(last, last, _SHIFT)
+    known = following[0, 1:][following[0, 1:] >= 0].sort().values
+    most = float(known[len(known) // 2]) if len(known) else 0.0
+    chained = float(torch.minimum(following[0, 1], following[1, 2]))
+    return across, before, max(most, chained)
 
 
 def light_map(mini_from: Tensor, mini_to: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -205,7 +210,11 @@ def _likeness(one: Tensor, other: Tensor, shift: tuple[int, int]) -> Tensor:
     )
     norm = (energy * presence).sqrt()
     least = _LEAST_SHARED * one[0, 0].numel()
-    alike = torch.where(norm > least, structure / norm.clamp_min(1e-6), -1.0).amax((-2, -1)).mT
+    alike = (
+        torch.where(norm > least, structure / (norm + _DOUBT * one[0, 0].numel()), -1.0)
+        .amax((-2, -1))
+        .mT
+    )
     return torch.where(alike > -1, alike.clamp_min(0), -1.0)
 
 
