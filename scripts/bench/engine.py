@@ -68,7 +68,7 @@ def rate(node: vs.VideoNode, frames: int) -> float:
 def bare(folder: Path, device: str, scale: int, frames: int) -> float:
     """The network alone, on a tensor that stays on the device, in the engine's own precision."""
     from vsencore.engine.device import place
-    from vsencore.model import ModelStage
+    from vsencore.models import ModelStage
     from vsencore.zoo import find
 
     stage = ModelStage(find(str(weights(folder, scale))))
@@ -137,7 +137,7 @@ class Smooth:
 def three(folder: Path, device: str, frames: int, fused: bool) -> float:
     """Smooth, Compact x2, Smooth: as one chain, or as three that each cross to VapourSynth."""
     from vsencore.engine.bridge import chain
-    from vsencore.model import ModelStage
+    from vsencore.models import ModelStage
     from vsencore.zoo import find
 
     stages = [Smooth(), ModelStage(find(str(weights(folder, 2)))), Smooth()]

@@ -48,7 +48,7 @@ Range = Annotated[
     str | None, typer.Option("--range", help="Only this part, A-B, as in 90-120 or 1:30-2:00.")
 ]
 Device = Annotated[
-    str, typer.Option(help="auto or cpu: the filters there are now run on the CPU alone.")
+    str, typer.Option(help="Where models run: auto, cpu, cuda or cuda:N; the rest runs on the CPU.")
 ]
 
 
@@ -70,7 +70,7 @@ def remaster(
     _check_device(device)
     range_s = None if part is None else parse_range(part)
     _remaster(
-        Request(Path(source), output, preset, tuple(settings), range_s, work, overwrite), progress
+        Request(Path(source), output, preset, settings, range_s, work, overwrite, device), progress
     )
 
 
@@ -264,11 +264,17 @@ def _remaster(request: Any, progress: Mode) -> None:
 
 
 def _check_device(device: str) -> None:
-    if device in ("auto", "cpu"):
-        return
-    raise RequestError(
-        f"--device {device}: the filters of these presets run on the CPU; use cpu or auto"
-    )
+    kind, _, number = device.partition(":")
+    if device in ("auto", "cpu", "cuda") or (kind == "cuda" and number.isdigit()):
+        if kind != "cuda":
+            return
+        import torch
+
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(number or 0) < count:
+            return
+        raise RequestError(f"--device {device}: torch sees {count} CUDA devices; use cpu or auto")
+    raise RequestError(f"--device is auto, cpu, cuda or cuda:N, not {device!r}")
 
 
 def _work_folder(work: Path | None) -> Any:

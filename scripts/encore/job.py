@@ -53,6 +53,7 @@ class Request:
     """Seconds of the picture, from its first frame."""
     work: Path | None = None
     overwrite: bool = False
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,9 @@ def _plan_picture(job: _Job) -> None:
                 f"{float(rate):.3f} frames a second"
             )
     job.script = job.work / "picture.vpy"
-    job.script.write_text(picture_script(job.scan, job.preset, frames), encoding="utf-8")
+    job.script.write_text(
+        picture_script(job.scan, job.preset, frames, job.request.device), encoding="utf-8"
+    )
     job.clip = clip_of(job.script, log=job.work / "picture.log")
     first = frames.first if frames else 0
     job.start_s = picture.start_s + float(first / job.clip.rate)
@@ -381,6 +384,13 @@ def _check_settings(request: Request, suffix: str) -> None:
         checked = with_settings(Preset(), request.settings)
     if suffix in PICTURE_SUFFIXES:
         encode.check(checked.encode, suffix)
+    if checked.picture.upscale.method == "model":
+        from vsencore.zoo import ZooError, find
+
+        try:
+            find(checked.picture.upscale.model)
+        except ZooError as error:
+            raise RequestError(f"picture.upscale.model: {error}") from error
 
 
 def _tell_damage(job: _Job) -> None:

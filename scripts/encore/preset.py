@@ -82,9 +82,17 @@ class Restore(Settings):
 class Upscale(Settings):
     """The size of the result; its pixels are square."""
 
-    method: Literal["nnedi3", "lanczos"] = "nnedi3"
+    method: Literal["nnedi3", "lanczos", "model"] = "nnedi3"
+    model: str = "none"
+    """For "model": a name that `encore models list` knows, or a file that spandrel reads."""
     height: Literal["auto"] | Annotated[int, Field(ge=64, le=4320, multiple_of=2)] = "auto"
     """Lines of the result; "auto" is 1080, or the source's own where it has more."""
+
+    @model_validator(mode="after")
+    def _a_model_goes_with_its_method(self) -> Upscale:
+        if (self.method == "model") != (self.model != "none"):
+            raise ValueError('method "model" wants a model (a name or a file), and only it does')
+        return self
 
 
 class Picture(Settings):

@@ -6,6 +6,7 @@ otherwise edits the line. Every path and value is written as a Python literal, n
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -46,7 +47,9 @@ def output_height(picture: PictureFacts, preset: Preset) -> int:
     return max(_HD_LINES, picture.height + picture.height % 2) if height == "auto" else height
 
 
-def picture_script(scan: Scan, preset: Preset, frames: FrameRange | None = None) -> str:
+def picture_script(
+    scan: Scan, preset: Preset, frames: FrameRange | None = None, device: str = "auto"
+) -> str:
     """The text of the script. Raises RequestError where the scan has no picture."""
     picture = scan.picture
     if picture is None:
@@ -79,6 +82,11 @@ def picture_script(scan: Scan, preset: Preset, frames: FrameRange | None = None)
     upscale = preset.picture.upscale
     edges = preset.picture.crop.edges
     cut = f", crop_edges={edges}" if edges else ""
+    if upscale.method == "model":
+        # A file is written with its whole path: the script runs from another folder.
+        named = upscale.model
+        where = os.path.abspath(named) if os.path.exists(named) else named
+        cut += f", model={where!r}, device={device!r}"
     lines += [
         f"clip = vsencore.upscale(clip, height={output_height(picture, preset)}, "
         f"method={upscale.method!r}{cut}, format=vs.{pixel_format(preset.encode.codec)})"

@@ -13,12 +13,16 @@ Facts (field order, colour, sample aspect, time) are read from frame properties 
 result; `tag` writes those that a source filter could not know.
 """
 
-from .engine.bridge import chain, scenes
+from typing import TYPE_CHECKING, Any
+
 from .fields import deinterlace, inverse_telecine
-from .model import model
 from .restore import restore
 from .tags import tag
 from .upscale import upscale
+
+if TYPE_CHECKING:
+    from .engine.bridge import chain, scenes
+    from .models import model
 
 __all__ = [
     "chain",
@@ -30,3 +34,16 @@ __all__ = [
     "tag",
     "upscale",
 ]
+
+# What stands on torch is imported when it is asked for: the classical filters start without it.
+_ON_TORCH = {"chain": ".engine.bridge", "scenes": ".engine.bridge", "model": ".models"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = getattr(import_module(_ON_TORCH[name], __name__), name)
+    globals()[name] = found
+    return found
