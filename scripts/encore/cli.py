@@ -112,6 +112,7 @@ def scan(
     from rich.console import Console
 
     from encore import scan as scanning
+    from encore.decoding import decoded_throughout
     from encore.source import open_source
     from encore.table import show
 
@@ -122,6 +123,8 @@ def scan(
         found = scanning.scan(
             open_source(source, folder, said), work=folder, full=full, reporter=said
         )
+        if full:
+            found = decoded_throughout(found, said)
     text = found.model_dump_json(indent=2)
     if json_file is None:
         show(found, Console())

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from encore import __version__, encode
+from encore.decoding import decoded_throughout
 from encore.encode import PICTURE_SUFFIXES, SOUND_SUFFIXES, Clip
 from encore.errors import JobError, RequestError
 from encore.facts import Scan, SoundFacts, StreamFacts
@@ -95,7 +96,7 @@ def remaster(request: Request, reporter: Reporter) -> Result:
         took: dict[str, float] = {}
         with _timed(took, "scan"):
             source = open_source(request.source, work, reporter)
-            found = scan(source, work=work, reporter=reporter)
+            found = decoded_throughout(scan(source, work=work, reporter=reporter), reporter)
         name, preset = prepare(found, request.preset, request.settings, reporter)
         job = _Job(request, reporter, work, found, name, preset, took_s=took)
         _tell_damage(job)

@@ -258,6 +258,98 @@ def test_a_truncated_source_finishes_with_what_decodes(recording, tmp_path):
     assert 10 <= (result.verified.frames or 0) < 50
 
 
+def test_damage_inside_a_stream_is_told_with_its_time(recording, tmp_path):
+    source = tmp_path / "scarred.mkv"
+    scarred = bytearray(recording.read_bytes())
+    middle = len(scarred) // 2
+    for at in range(middle, middle + 20_000, 1000):
+        scarred[at : at + 30] = bytes(30)
+    source.write_bytes(scarred)
+    result = do(source, tmp_path / "out.mkv")
+    report = json.loads(result.report.read_text(encoding="utf-8"))
+    assert any("complaints of the decoder" in note for note in report["notes"])
+
+
+def test_a_whole_source_is_not_called_damaged(finished):
+    result, _ = finished
+    report = json.loads(result.report.read_text(encoding="utf-8"))
+    assert report["found"]["damage"] == []
+    assert not any("damaged" in note for note in report["notes"])
+
+
+def test_a_range_beyond_the_sound_is_refused(tmp_path):
+    source = tmp_path / "tune.wav"
+    command = [program(), "-v", "error", "-f", "lavfi", "-i", "sine=duration=2", str(source)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    with pytest.raises(RequestError, match="the sound lasts 2"):
+        remaster(Request(source, tmp_path / "o.flac", range_s=(10, 20)), reporter("none"))
+    result = remaster(Request(source, tmp_path / "o.flac", range_s=(0.5, 9)), reporter("none"))
+    assert result.verified.sound_s == pytest.approx(1.5)
+
+
+def test_a_range_of_no_frame_is_refused(recording, tmp_path):
+    with pytest.raises(RequestError, match="holds no frame"):
+        do(recording, tmp_path / "o.mkv", range_s=(0.0, 0.001))
+
+
+def test_endings_in_capitals_are_the_same_endings(recording, tmp_path):
+    assert do(recording, tmp_path / "SHOW.MKV").verified.frames == 50
+
+
+def test_two_jobs_never_share_a_folder(recording, tmp_path):
+    import fcntl
+
+    work = tmp_path / "o.mkv.encore"
+    work.mkdir()
+    with (work / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(RequestError, match="another Encore"):
+            do(recording, tmp_path / "o.mkv")
+
+
+def test_wrong_settings_are_refused_before_the_recording_is_read(tmp_path):
+    with pytest.raises(RequestError, match="did you mean"):
+        do(tmp_path / "not-there.mkv", tmp_path / "o.mkv", "encode.codec=x256")
+
+
+def test_large_pictures_are_not_made_smaller_by_auto(tmp_path):
+    source = tmp_path / "uhd.mkv"
+    command = [
+        program(),
+        "-v",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=2560x1440:duration=0.08",
+    ]
+    command += ["-c:v", "libx264", "-preset", "ultrafast", str(source)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    quick = ("encode.preset=ultrafast", "picture.upscale.method=lanczos")
+    result = remaster(Request(source, tmp_path / "o.mkv", settings=quick), reporter("none"))
+    with av.open(str(result.output)) as container:
+        assert container.streams.video[0].codec_context.height == 1440
+
+
+@pytest.mark.parametrize(
+    "colour",
+    [("bt2020nc", "smpte2084", "bt2020"), ("smpte240m", "smpte240m", "smpte240m"),
+     ("bt709", "bt709", "smpte432")],
+)  # fmt: skip
+def test_rare_colours_are_carried_and_verified(tmp_path, colour):
+    matrix, transfer, primaries = colour
+    source = tmp_path / "rare.mkv"
+    command = [program(), "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=640x720:duration=0.08"]
+    command += ["-vf", f"setparams=colorspace={matrix}:color_trc={transfer}"]
+    command[-1] += f":color_primaries={primaries}:range=tv"
+    command += ["-c:v", "ffv1", "-pix_fmt", "yuv420p10le", str(source)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    quick = ("encode.preset=ultrafast", "picture.upscale.method=lanczos",
+             "picture.restore.strength=0", "picture.upscale.height=720")  # fmt: skip
+    result = remaster(Request(source, tmp_path / "o.mkv", settings=quick), reporter("none"))
+    assert result.verified.frames == 2
+
+
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no small filesystem to fill")
 def test_a_full_disk_is_one_line_and_no_file(recording, tmp_path, monkeypatch):
     from encore import job
