@@ -105,7 +105,7 @@ def scenes(clip: vs.VideoNode) -> vs.VideoNode:
 
     def write(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         def source(at: int) -> Pictures:
-            return _read(f[at - n + light.LOOK], signal, host)
+            return _read(f[at - n + light.LOOK], signal, signal, host)
 
         out = f[light.LOOK].copy()
         _write_flags(out, run.flags(n, source))
@@ -129,8 +129,7 @@ class _Node:
         batch: int,
     ) -> None:
         self._source, self._target, self._size = source, target, size
-        self._recolour = _recolour(source)
-        self._chain = Chain(stages, clip.num_frames, batch, chosen, self._recolour)
+        self._chain = Chain(stages, clip.num_frames, batch, chosen, _recolour(target))
         on_cuda = chosen.device.type == "cuda"
         self._transfers = _Cuda(chosen.device) if on_cuda else _Host(chosen.device)
         core = vs.core.core
@@ -165,7 +164,8 @@ class _Node:
         first = number * self._batch
 
         def source(at: int) -> Pictures:
-            return _read(around[at - first + self._before], self._source, self._transfers)
+            frame = around[at - first + self._before]
+            return _read(frame, self._source, self._target, self._transfers)
 
         pictures = self._chain.block(number, source)
         frames = range(first, min(first + self._batch, self._chain.length))
@@ -188,26 +188,20 @@ class _Node:
         return frame
 
     def _finished(self, pictures: Pictures, count: int) -> list[Tensor]:
-        """The integer planes of a block, (N, 1, h, w) each, in the target's colour and size."""
+        """The integer planes of a block, (N, 1, h, w) each, in the target's format and size."""
         with torch.inference_mode():
-            frames = pictures.frames[:count].float()
-            signal, target = self._source, self._target
-            same = (signal.matrix, signal.primaries) == (target.matrix, target.primaries)
+            frames, target = pictures.frames[:count].float(), self._target
             if frames.shape[-2:] != self._size:
                 frames = scaling.resize(frames, *self._size, kernel="spline36")
-            if pictures.colour == "rgb" or not same:
-                rgb = frames
-                if pictures.colour == "yuv":
-                    rgb = self._recolour(frames, "rgb")
-                if not same:
-                    rgb = colour.convert(rgb, signal, target)
-                luma, chroma = colour.rgb_to_yuv(rgb, target.matrix)
+            if pictures.colour == "rgb":
+                luma, chroma = colour.rgb_to_yuv(frames, target.matrix)
             else:
                 luma, chroma = frames[:, :1], frames[:, 1:]
+            del frames
             if target.family == "GRAY":
                 return colour.to_code([luma], target)
             across, down = target.subsampling
-            height, width = chroma.shape[-2:]
+            height, width = self._size
             chroma = colour.chroma_down(chroma, target, (height >> down, width >> across))
             return colour.to_code([luma, chroma[:, :1], chroma[:, 1:]], target)
 
@@ -231,7 +225,7 @@ class _Host:
     device: torch.device
 
     def upload(self, plane: np.ndarray[Any, Any]) -> Tensor:
-        return torch.from_numpy(_shared(plane)).to(self.device)
+        return torch.from_numpy(np.asarray(_Borrowed(plane))).to(self.device)
 
     def download(self, planes: Sequence[Tensor], frames: Sequence[vs.VideoFrame]) -> None:
         for number, plane in enumerate(planes):
@@ -294,29 +288,36 @@ class _Cuda:
             self._free[tuple(buffer.shape), buffer.dtype].append((buffer, done))
 
 
-def _shared(plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The same samples as an array that torch takes without a warning; nobody writes to it."""
-    interface = dict(plane.__array_interface__, data=(plane.__array_interface__["data"][0], False))
+class _Borrowed:
+    """An array's samples said to be writable: torch warns of others. Nobody writes to them."""
 
-    class Borrowed:
-        __array_interface__ = interface
-        owner = plane
-
-    return np.asarray(Borrowed())
+    def __init__(self, plane: np.ndarray[Any, Any]) -> None:
+        told = plane.__array_interface__
+        self.__array_interface__ = told | {"data": (told["data"][0], False)}
+        self.owner = plane
 
 
-def _read(frame: vs.VideoFrame, signal: Signal, transfers: _Host | _Cuda) -> Pictures:
-    """A VapourSynth frame as Y'CbCr 4:4:4 on the device; Gray has chroma of 0."""
+def _read(
+    frame: vs.VideoFrame, source: Signal, target: Signal, transfers: _Host | _Cuda
+) -> Pictures:
+    """A VapourSynth frame as Y'CbCr 4:4:4 of the target's colour on the device.
+
+    Colour is converted here, where pictures are small: at four times the size it would cost
+    sixteen times as much, and a model sees what its result will be. Gray has chroma of 0.
+    """
     planes = [
         transfers.upload(np.asarray(frame[number]))[None, None]
         for number in range(frame.format.num_planes)
     ]
-    unit = colour.to_unit(planes, signal)
+    unit = colour.to_unit(planes, source)
     luma = unit[0]
-    if signal.family == "GRAY":
+    if source.family == "GRAY":
         return Pictures("yuv", torch.cat([luma, torch.zeros_like(luma), torch.zeros_like(luma)], 1))
     chroma = torch.cat(unit[1:], 1)
-    chroma = colour.chroma_up(chroma, signal, (luma.shape[-2], luma.shape[-1]))
+    chroma = colour.chroma_up(chroma, source, (luma.shape[-2], luma.shape[-1]))
+    if (source.matrix, source.primaries) != (target.matrix, target.primaries):
+        rgb = colour.convert(colour.yuv_to_rgb(luma, chroma, source.matrix), source, target)
+        luma, chroma = colour.rgb_to_yuv(rgb, target.matrix)
     return Pictures("yuv", torch.cat([luma, chroma], 1))
 
 
