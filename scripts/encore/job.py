@@ -25,7 +25,7 @@ from encore.decoding import decoded_throughout
 from encore.encode import PICTURE_SUFFIXES, SOUND_SUFFIXES, Clip
 from encore.errors import JobError, RequestError
 from encore.facts import Scan, SoundFacts, StreamFacts
-from encore.mux import Plan, mux, plan
+from encore.mux import Plan, chapters_within, mux, plan
 from encore.preset import Preset, choose, load, with_settings
 from encore.progress import Reporter
 from encore.render import clip_of, render
@@ -181,7 +181,7 @@ def _make(job: _Job, source: Source, output: Path, partial: Path) -> _Made:
     for left in kept.left_out:
         job.note(f"left out {left}")
     chapters = source.chapters if source.chapters is not None else job.scan.chapters
-    inside = [c for c in chapters if -1e-6 <= c.start_s - job.start_s < length_s]
+    inside = chapters_within(chapters, job.start_s, length_s)
     sound = _sound_track(job.scan, job.preset) if wants_sound else None
     with _timed(job.took_s, "mux"), job.reporter.stage("mux", unit="s") as update:
         mux(
@@ -305,7 +305,7 @@ def _run_master(
 
     settings = job.preset.sound
     track = _sound_track(job.scan, job.preset)
-    on = settings.repair.dc == "auto" or settings.repair.dc > 0
+    on = settings.repair.dc != 0
     target_lufs = settings.loudness.target_lufs
     mastering = encoreaudio.Mastering(
         target_lufs=None if target_lufs == "none" else target_lufs,

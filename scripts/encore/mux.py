@@ -17,8 +17,10 @@ from encore.preset import Encode
 from encore.progress import Update
 from encore.render import run
 
-__all__ = ["Plan", "mux", "plan"]
+__all__ = ["Plan", "chapters_within", "mux", "plan"]
 
+# What is left of a chapter beside the first or the last picture is no chapter.
+_SHORTEST_CHAPTER_S = 0.1
 _MP4_SOUND = {"aac", "ac3", "eac3", "mp2", "mp3", "alac", "flac", "opus", "dts"}
 _MOV_SOUND = {"aac", "ac3", "eac3", "mp3", "alac"}
 _TEXT_SUBTITLES = {"subrip", "ass", "ssa", "webvtt", "mov_text", "text"}
@@ -51,6 +53,25 @@ def plan(scan: Scan, suffix: str, settings: Encode) -> Plan:
     return Plan(kept, left_out)
 
 
+def chapters_within(
+    chapters: Sequence[Chapter], start_s: float, duration_s: float
+) -> list[Chapter]:
+    """The chapters that are heard between start_s and its duration, on a clock that begins there.
+
+    One that began before is cut, not dropped: a disc's first chapter begins with its container,
+    a little before the first picture.
+    """
+    kept = []
+    for number, chapter in enumerate(chapters):
+        following = chapters[number + 1].start_s if number + 1 < len(chapters) else None
+        end = chapter.end_s if chapter.end_s is not None else following
+        first = max(0.0, chapter.start_s - start_s)
+        last = duration_s if end is None else min(duration_s, end - start_s)
+        if last - first > _SHORTEST_CHAPTER_S:
+            kept.append(Chapter(start_s=first, end_s=last, title=chapter.title))
+    return kept
+
+
 def mux(
     scan: Scan,
     plan: Plan,
@@ -68,9 +89,9 @@ def mux(
 ) -> None:
     """Write `target` from the rendered picture, the mastered sound and the kept streams.
 
-    `start_s` is the source's time of output time 0, and `duration_s` the output's length: chapters
-    and kept streams are cut to it. `mastered` is the source stream that `sound` was made from; its
-    language is kept. Raises JobError where FFmpeg fails.
+    `start_s` is the source's time of output time 0, and `duration_s` the output's length: kept
+    streams are cut to it. `chapters` are on the output's clock. `mastered` is the source stream
+    that `sound` was made from; its language is kept. Raises JobError where FFmpeg fails.
     """
     suffix = target.suffix.lower()
     inputs: list[str] = ["-copyts"]
@@ -87,7 +108,7 @@ def mux(
     inputs += ["-itsoffset", f"{-start_s:.9f}", "-i", scan.media]
     source, count = count, count + 1
     notes = work / "chapters.ffmeta"
-    notes.write_text(_chapter_notes(chapters, start_s, duration_s), encoding="utf-8")
+    notes.write_text(_chapter_notes(chapters), encoding="utf-8")
     inputs += ["-i", str(notes)]
     for stream in plan.kept:
         arguments += ["-map", f"{source}:{stream.index}"]
@@ -160,18 +181,13 @@ def _tags(place: str, title: str | None, language: str | None) -> list[str]:
     ]
 
 
-def _chapter_notes(chapters: Sequence[Chapter], start_s: float, duration_s: float) -> str:
-    """The chapters as FFmpeg's metadata text, on the output's clock, cut to its length."""
+def _chapter_notes(chapters: Sequence[Chapter]) -> str:
+    """Chapters on the output's clock as FFmpeg's metadata text."""
     lines = [";FFMETADATA1"]
-    for number, chapter in enumerate(chapters):
-        following = chapters[number + 1].start_s if number + 1 < len(chapters) else None
-        end = chapter.end_s if chapter.end_s is not None else following
-        first = max(0.0, chapter.start_s - start_s)
-        last = min(duration_s, duration_s if end is None else end - start_s)
-        if last <= first:
-            continue
+    for chapter in chapters:
+        assert chapter.end_s is not None
         lines += ["[CHAPTER]", "TIMEBASE=1/1000000"]
-        lines += [f"START={round(first * 1e6)}", f"END={round(last * 1e6)}"]
+        lines += [f"START={round(chapter.start_s * 1e6)}", f"END={round(chapter.end_s * 1e6)}"]
         lines += [f"title={_escaped(chapter.title)}"] if chapter.title else []
     return "\n".join(lines) + "\n"
 

@@ -108,8 +108,8 @@ class Picture(Settings):
 class Repair(Settings):
     """What is taken out of the sound."""
 
-    dc: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
-    """Constant offset and rumble; "auto" is all of it, 0 leaves it."""
+    dc: Literal["auto", 0, 1] = "auto"
+    """Constant offset and rumble; "auto" and 1 take all of it out, 0 leaves it."""
     rumble_hz: Annotated[float, Field(ge=5, le=60)] = 16.0
     """Rumble is what lies under this frequency."""
 
