@@ -197,7 +197,7 @@ def main() -> int:
     frames = given.frames or (400 if given.device.startswith("cuda") else 4)
     if given.case:
         figure = cases(given.device)[given.case](given.folder, frames)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = _peak_mib()
         on_device = (
             torch.cuda.max_memory_allocated() / 2**20 if given.device.startswith("cuda") else 0.0
         )
@@ -239,6 +239,15 @@ def _table(results: dict[str, dict[str, float]], device: str, frames: int) -> No
     peers = [r["rate"] for case, r in results.items() if case.startswith("vs-realesrgan x2")]
     if peers:
         print(f"chain x2 is {results['chain x2']['rate'] / max(peers):.2f} times the best peer")
+
+
+def _peak_mib() -> float:
+    """This process's own peak; getrusage's counts the process that started it."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    line = next(one for one in status.read_text().splitlines() if one.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def _wait(device: str) -> None:

@@ -181,7 +181,10 @@ def test_the_properties_are_true_and_the_others_pass() -> None:
         ({"height": "1080"}, r'height must be an even number from 16 to 8640, not "1080"$'),
         ({"height": 1080.0}, r"height must be an even number from 16 to 8640, not 1080\.0$"),
         ({"width": 333}, r"width must be an even number from 16 to 16384, not 333$"),
-        ({"method": "nnedi"}, r'method must be "nnedi3" or "lanczos", not "nnedi" \(did you mean'),
+        (
+            {"method": "nnedi"},
+            r'method must be "nnedi3", "lanczos" or "model", not "nnedi" \(did you mean',
+        ),
         ({"crop_edges": -8}, r"crop_edges must be a whole number from 0 to 31, not -8$"),
         ({"crop_edges": 32}, r"crop_edges must be a whole number from 0 to 31, not 32$"),
         ({"matrix": "601"}, r'matrix must be "auto", "keep" or "709", not "601"'),
