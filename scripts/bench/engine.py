@@ -54,14 +54,12 @@ def clip(frames: int) -> vs.VideoNode:
 
 
 def rate(node: vs.VideoNode, frames: int) -> float:
-    """Frames a second, after the first few."""
-    began = 0.0
-    for n, frame in enumerate(node.frames(close=True)):
-        if n + 1 == WARM_FRAMES:
-            began = time.perf_counter()
+    """Frames a second, after the first few; those are over before any other is asked for."""
+    for n in range(WARM_FRAMES):
+        node.get_frame(n).close()
+    began = time.perf_counter()
+    for frame in node[WARM_FRAMES:frames].frames(close=True):
         del frame
-        if n + 1 == frames:
-            break
     return (frames - WARM_FRAMES) / (time.perf_counter() - began)
 
 
