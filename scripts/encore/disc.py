@@ -16,9 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from imageio_ffmpeg import get_ffmpeg_exe
-
 from encore.errors import JobError, RequestError
+from encore.ffmpeg import program
 from encore.process import spawned
 from encore.progress import Reporter, Update
 
@@ -153,7 +152,7 @@ def _titles(disc: Path) -> Iterator[tuple[int, str]]:
 
 
 def _told(arguments: list[str]) -> str:
-    command = [get_ffmpeg_exe(), "-hide_banner", "-nostdin", *_LATE_STREAMS, *arguments]
+    command = [program(), "-hide_banner", "-nostdin", *_LATE_STREAMS, *arguments]
     done = subprocess.run(command, capture_output=True, check=False)
     return done.stderr.decode("utf-8", "replace")
 
@@ -181,7 +180,7 @@ def _remux(
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     split = arguments.index("-i") + 2
-    command = [get_ffmpeg_exe(), "-hide_banner", "-y", "-v", "error", *_LATE_STREAMS]
+    command = [program(), "-hide_banner", "-y", "-v", "error", *_LATE_STREAMS]
     command += [*arguments[:split], "-map", "0:v:0?", "-map", "0:a?", "-map", "0:s?", "-c", "copy"]
     command += [*arguments[split:], "-max_interleave_delta", "0", "-f", "matroska", str(partial)]
     try:

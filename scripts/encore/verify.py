@@ -7,7 +7,7 @@ stream that was to be kept is there.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -50,7 +50,6 @@ class Verified:
     sound_s: float | None
     streams: dict[str, int]
     chapters: int
-    notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, object]:
         """Plain data for the report."""

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,6 +23,7 @@ from scipy import ndimage
 from encore.concert.band import sound
 from encore.concert.stage import Stage
 from encore.errors import JobError
+from encore.ffmpeg import program
 from encore.progress import Update
 
 __all__ = ["pictures", "record"]
@@ -99,7 +99,7 @@ def _frames(seconds: float) -> int:
 
 def _encode(pcm: Path, tape: Path) -> list[str]:
     return [
-        *(imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"),
+        *(program(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"),
         *("-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{_WIDTH}x{_HEIGHT}", "-r", "25"),
         *("-i", "pipe:0", "-f", "f32le", "-ar", f"{_SOUND_HZ}", "-ac", "2", "-i", f"{pcm}"),
         *("-vf", f"{_TAGS},setsar=64/45", "-c:v", "mpeg2video", "-flags", "+ildct+ilme"),
