@@ -1,5 +1,6 @@
 """The engine's promises: same frames in any order, true windows, bounded memory, clear refusals."""
 
+import ctypes
 import logging
 import random
 import subprocess
@@ -226,7 +227,9 @@ def test_equal_light_brings_a_dimmed_neighbour_to_the_centre():
 def test_tiled_equals_untiled(tile_px):
     stage = Convolve()
     window = torch.rand((2, 1, 3, 96, 120), generator=torch.Generator().manual_seed(0))
-    tiled = run_tiled(stage.run, window, scale=2, receptive_px=3, tile_px=tile_px, multiple_of=4)
+    tiled = run_tiled(
+        stage.run, window, growth=(2, 2), receptive_px=3, tile_px=tile_px, multiple_of=4
+    )
     assert (tiled - stage.run(window)).abs().max() < 1e-5
 
 
@@ -288,6 +291,13 @@ def test_the_cache_is_bounded_in_bytes():
     assert kept <= 400_000
 
 
+def give_back_free_memory():
+    """What malloc holds for later in many small holes is no growth: let it go where it can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 @pytest.mark.slow
 def test_five_thousand_requests_leave_memory_as_it_was(monkeypatch):
     # Caches that are full at once, ours and VapourSynth's, so that what grows is no cache.
@@ -299,6 +309,7 @@ def test_five_thousand_requests_leave_memory_as_it_was(monkeypatch):
     sizes = []
     for n, frame in enumerate(clip.frames(close=True)):
         if n in (2000, 4999):
+            give_back_free_memory()
             sizes.append(psutil.Process().memory_info().rss)
         del frame
     assert sizes[1] - sizes[0] < 30 * 2**20
@@ -337,8 +348,8 @@ def test_facts_of_the_source_pass_and_colour_is_true():
         (lambda: chain(textured(), [], device="gpu"), "device must be"),
         (lambda: chain(textured(), [], precision="fp8"), "precision must be"),
         (lambda: chain(textured(), [], matrix="602"), "matrix must be"),
-        (lambda: chain(textured(), [Mean()], format=vs.RGB24), "YUV or Gray integers"),
-        (lambda: chain(core.std.BlankClip(format=vs.RGBS), []), "must be YUV or Gray"),
+        (lambda: chain(textured(), [Mean()], format=vs.RGBS), "YUV, Gray or RGB integers"),
+        (lambda: chain(core.std.BlankClip(format=vs.RGBS), []), "integers of 8 to 16"),
         (lambda: chain(core.std.BlankClip(format=vs.YUV444PS), []), "integers of 8 to 16"),
         (lambda: chain(textured().std.SetFieldBased(2), [Mean()]), "must be progressive"),
         (

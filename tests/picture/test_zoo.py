@@ -1,5 +1,8 @@
 """Models: what a file is told to be, and what it computes."""
 
+import socket
+import sys
+
 import pytest
 import randoms
 import torch
@@ -10,7 +13,7 @@ from spandrel.architectures.NAFNet import NAFNet
 from torch import nn
 
 from vsencore import zoo
-from vsencore.zoo import receptive
+from vsencore.zoo import fetch, library, receptive
 
 
 @pytest.fixture(autouse=True)
@@ -206,3 +209,21 @@ def test_the_folder_is_in_the_cache_that_the_joint_uses(monkeypatch):
     for name in ("ENCORE_MODELS", "ENCORE_CACHE"):
         monkeypatch.delenv(name, raising=False)
     assert zoo.models_dir() == cache_dir() / "models"
+
+
+def test_a_machine_without_a_network_is_told_so_in_one_line(monkeypatch):
+    def nowhere(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
+    with pytest.raises(zoo.NotDoneError, match="is this machine offline") as caught:
+        fetch.get("realesr-general-x4v3")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no modes of files")
+def test_weights_that_were_rewritten_may_be_read_by_whoever_may_read_others(tmp_path, folder):
+    torch.save(randoms.compact_network(2, 8, 2).state_dict(), tmp_path / "mine.pth")
+    (tmp_path / "any").touch()
+    kept = library.keep(tmp_path / "mine.pth")
+    assert kept.path.stat().st_mode == (tmp_path / "any").stat().st_mode

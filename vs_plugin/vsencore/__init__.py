@@ -13,7 +13,12 @@ Facts (field order, colour, sample aspect, time) are read from frame properties 
 result; `tag` writes those that a source filter could not know.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# Before torch first takes memory: features of a network are hundreds of MB a frame, and mapping
+# them in pages of 4 KiB costs a CPU up to half its time. On Linux torch then asks for huge pages.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 from .fields import deinterlace, inverse_telecine
 from .restore import restore
@@ -23,12 +28,14 @@ from .upscale import upscale
 if TYPE_CHECKING:
     from .engine.bridge import chain, scenes
     from .models import model
+    from .learned import remaster
 
 __all__ = [
     "chain",
     "deinterlace",
     "inverse_telecine",
     "model",
+    "remaster",
     "restore",
     "scenes",
     "tag",
@@ -36,7 +43,12 @@ __all__ = [
 ]
 
 # What stands on torch is imported when it is asked for: the classical filters start without it.
-_ON_TORCH = {"chain": ".engine.bridge", "scenes": ".engine.bridge", "model": ".models"}
+_ON_TORCH = {
+    "chain": ".engine.bridge",
+    "scenes": ".engine.bridge",
+    "model": ".models",
+    "remaster": ".learned",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,16 +12,20 @@ import vapoursynth as vs
 __all__ = ["check_choice", "check_clip", "check_number", "check_progressive", "check_whole"]
 
 
-def check_clip(name: str, clip: vs.VideoNode) -> None:
-    """Refuse all but a YUV or Gray clip of 8 to 16 bit integers, constant in format and size."""
+def check_clip(name: str, clip: vs.VideoNode, *, rgb: bool = False) -> None:
+    """Refuse all but a YUV or Gray clip of 8 to 16 bit integers, constant in format and size.
+
+    `rgb` lets an RGB clip pass too.
+    """
     if not isinstance(clip, vs.VideoNode):
         raise vs.Error(f"{name}: clip must be a VapourSynth video clip, not {type(clip).__name__}")
     if not clip.format or clip.format.color_family == vs.UNDEFINED:
         raise vs.Error(f"{name}: clip must have a constant format; this one's format varies")
     if not clip.width or not clip.height:
         raise vs.Error(f"{name}: clip must have a constant size; this one's size varies")
-    if clip.format.color_family not in (vs.YUV, vs.GRAY):
-        raise vs.Error(f"{name}: clip must be YUV or Gray, not {clip.format.name}")
+    if clip.format.color_family not in ((vs.YUV, vs.GRAY, vs.RGB) if rgb else (vs.YUV, vs.GRAY)):
+        families = "YUV, Gray or RGB" if rgb else "YUV or Gray"
+        raise vs.Error(f"{name}: clip must be {families}, not {clip.format.name}")
     if clip.format.sample_type != vs.INTEGER or clip.format.bits_per_sample > 16:
         raise vs.Error(
             f"{name}: clip must hold integers of 8 to 16 bits, not {clip.format.name};"

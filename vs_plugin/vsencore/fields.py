@@ -7,7 +7,7 @@ import vapoursynth as vs
 from .arguments import check_choice, check_clip
 from .canvas import crop, deepen, extend
 
-__all__ = ["deinterlace", "inverse_telecine"]
+__all__ = ["deinterlace", "inverse_telecine", "top_field_first"]
 
 
 def deinterlace(
@@ -41,7 +41,7 @@ def deinterlace(
     check_clip("deinterlace", clip)
     check_choice("deinterlace", "method", method, ("qtgmc", "bwdif"))
     check_choice("deinterlace", "rate", rate, ("double", "single"))
-    top_first = _top_field_first("deinterlace", clip, tff)
+    top_first = top_field_first("deinterlace", clip, tff)
     _check_fields("deinterlace", clip)
 
     flagged = clip.std.SetFieldBased(2 if top_first else 1)
@@ -72,7 +72,7 @@ def inverse_telecine(clip: vs.VideoNode, tff: bool | None = None) -> vs.VideoNod
         vs.Error: A wrong argument, or a field order that is neither given nor flagged.
     """
     check_clip("inverse_telecine", clip)
-    top_first = _top_field_first("inverse_telecine", clip, tff)
+    top_first = top_field_first("inverse_telecine", clip, tff)
     _check_fields("inverse_telecine", clip)
 
     canvas = extend(deepen(clip.std.SetFieldBased(2 if top_first else 1)))
@@ -93,7 +93,8 @@ def inverse_telecine(clip: vs.VideoNode, tff: bool | None = None) -> vs.VideoNod
     return decimated.std.AssumeFPS(fpsnum=fps.numerator, fpsden=fps.denominator)
 
 
-def _top_field_first(name: str, clip: vs.VideoNode, tff: bool | None) -> bool:
+def top_field_first(name: str, clip: vs.VideoNode, tff: bool | None) -> bool:
+    """Tell whether the top field comes first: as given, or as the first frame is flagged."""
     if tff is not None:
         if not isinstance(tff, bool):
             raise vs.Error(f"{name}: tff must be True, False or None, not {tff!r}")

@@ -1,12 +1,14 @@
 """Any single-frame model that spandrel reads, as a stage of the engine and as a filter."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import vapoursynth as vs
 from torch import Tensor
 
 from .engine.bridge import chain
+from .engine.scaling import resize
 from .engine.stage import Needs, Stage
 from .zoo import Descriptor, ZooError, find
 
@@ -15,10 +17,22 @@ __all__ = ["ModelStage", "model"]
 
 @dataclass(frozen=True)
 class ModelStage:
-    """A model of the zoo as a stage; its weights are placed by `to`."""
+    """A model of the zoo as a stage; its weights are placed by `to`.
+
+    A model of one channel makes the luma, and the chroma is the source's, scaled with Spline36.
+    Raises ZooError for a model of faces.
+    """
 
     descriptor: Descriptor
     network: torch.nn.Module | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would make a face of a whole frame."""
+        if self.descriptor.purpose == "face":
+            raise ZooError(
+                f"{self.descriptor.name}: this model ({self.descriptor.architecture}) restores"
+                " faces that were cut out, and not whole frames"
+            )
 
     @property
     def reach(self) -> int:
@@ -30,15 +44,16 @@ class ModelStage:
         """How much larger the model makes a picture."""
         return self.descriptor.scale
 
-    @property
+    @cached_property
     def needs(self) -> Needs:
-        """What the descriptor says."""
+        """What the descriptor says; its receptive field is measured when it is asked for."""
         described = self.descriptor
         precisions = filter(described.tolerates, (torch.float32, torch.float16, torch.bfloat16))
         return Needs(
-            colour="rgb",
+            colour="yuv" if described.colour == "y" else "rgb",
             multiple_of=described.multiple_of,
-            receptive_px=described.receptive_field_px,
+            minimum_px=described.minimum_px,
+            receptive_px=lambda: described.receptive_field_px,
             precisions=frozenset(precisions),
         )
 
@@ -50,8 +65,12 @@ class ModelStage:
     def run(self, window: Tensor) -> Tensor:
         """Filter (N, 1, 3, H, W)."""
         assert self.network is not None, "a stage runs where `to` put it"
-        frames = window[:, 0].clamp(0, 1).contiguous(memory_format=torch.channels_last)
-        result: Tensor = self.network(frames)
+        frames = window[:, 0]
+        taken = frames[:, : self.descriptor.channels_in].clamp(0, 1)
+        result: Tensor = self.network(taken.contiguous(memory_format=torch.channels_last))
+        if self.descriptor.colour == "y":
+            chroma = resize(frames[:, 1:].float(), *result.shape[-2:]).to(result.dtype)
+            result = torch.cat([result, chroma], 1)
         return result
 
 
@@ -73,17 +92,16 @@ def model(
     file. The rest is as in `chain`. Raises vs.Error for a model that cannot be used.
     """
     try:
-        stage = ModelStage(find(model))
+        return chain(
+            clip,
+            [ModelStage(find(model))],
+            height=height,
+            width=width,
+            format=format,
+            matrix=matrix,
+            device=device,
+            precision=precision,
+            batch=batch,
+        )
     except ZooError as error:
         raise vs.Error(f"model: {error}") from error
-    return chain(
-        clip,
-        [stage],
-        height=height,
-        width=width,
-        format=format,
-        matrix=matrix,
-        device=device,
-        precision=precision,
-        batch=batch,
-    )

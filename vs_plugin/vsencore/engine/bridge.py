@@ -11,7 +11,7 @@ Integers cross the border, not floats: a 3840x2160 frame of YUV420P10 is 25 MB, 
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,12 +24,20 @@ from . import colour, light, scaling
 from .chain import Chain, Pictures
 from .colour import Signal
 from .device import Place, place
-from .stage import Colour, Stage, check_stage
+from .stage import Colour, Stage, check_stage, growth
 
 __all__ = ["chain", "scenes"]
 
 _ATTACHED = "EncoreBlock"
 _LANES = 3
+_PARITIES: dict[object, colour.Field] = {0: "bottom", 1: "top"}
+_FAMILIES: dict[int, Literal["YUV", "GRAY", "RGB"]] = {
+    vs.YUV: "YUV",
+    vs.GRAY: "GRAY",
+    vs.RGB: "RGB",
+}
+# A multiple of the dither's tile and of four lines of chroma; more lines than a kernel sees.
+_STRIP_LINES, _HALO_LINES = 128, 32
 
 
 def chain(
@@ -47,25 +55,27 @@ def chain(
     """Run stages over a clip as one node: one upload, one download.
 
     Args:
-        clip: Progressive, constant; YUV or Gray of 8 to 16 bit integers.
+        clip: Constant; YUV, Gray or RGB of 8 to 16 bit integers. Progressive; or, for a first
+            stage that takes fields, separated fields (std.SeparateFields).
         stages: In the order they run. None at all gives the clip back, the same samples.
         height: Lines of the result, even; None is what the stages make of it. With `width` None
             the shape is kept.
         width: Columns of the result, even.
-        format: A YUV or Gray integer format of VapourSynth; None is the clip's own.
+        format: A YUV, Gray or RGB integer format of VapourSynth; None is the clip's own.
         matrix: "auto" (SD colour becomes BT.709 above 576 lines), "keep", or "709".
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto", "fp32", "bf16" or "fp16" for the stages; colour is always fp32.
         batch: Frames worked at once, 1 to 64; None chooses by the free memory.
 
     Returns:
-        The filtered clip, limited range; colour properties are true for it, others the source's.
-        Where a stage looks at neighbours, _SceneChangePrev, _SceneChangeNext and EncoreFlash too.
+        The filtered clip, limited range (RGB full); colour properties are true for it, others the
+        source's. Where a stage looks at neighbours, _SceneChangePrev, _SceneChangeNext and
+        EncoreFlash too.
 
     Raises:
         vs.Error: A wrong argument, an interlaced clip, or a device that is not there.
     """
-    check_clip("chain", clip)
+    check_clip("chain", clip, rgb=True)
     check_choice("chain", "matrix", matrix, ("auto", "keep", "709"))
     for name, value in (("height", height), ("width", width)):
         if value is not None:
@@ -80,28 +90,29 @@ def chain(
     untouched = height in (None, clip.height) and width in (None, clip.width)
     if not stages and untouched and format in (None, clip.format.id) and matrix == "auto":
         return clip
-    if clip.get_frame(0).props.get("_FieldBased", 0):
-        raise vs.Error("chain: clip must be progressive; deinterlace it first")
-    scale = 1
+    _check_fields(clip, stages)
+    down, across = 1, 1
     for stage in stages:
-        scale *= stage.scale
-    size = _size(clip, scale, height, width)
+        higher, wider = growth(stage)
+        down, across = down * higher, across * wider
+    made = (clip.height * down, clip.width * across)
+    size = _size(*made, height, width)
     source = _signal(clip)
-    target = _target(clip, format, matrix, size[0])
-    batch = batch or chosen.batch(clip.height * scale, clip.width * scale)
+    target = _target(clip, source, format, matrix, size[0])
+    batch = batch or chosen.batch(*made)
     return _Node(clip, stages, chosen, source, target, size, min(batch, clip.num_frames)).clip
 
 
 def scenes(clip: vs.VideoNode) -> vs.VideoNode:
     """Write _SceneChangePrev, _SceneChangeNext and EncoreFlash (0..1); no sample is changed.
 
-    A flash is not a cut: see `light`. Raises vs.Error for a clip that is not integer YUV or Gray.
+    A flash is not a cut: see `light`. Raises vs.Error for a clip that is not of integers.
     """
-    check_clip("scenes", clip)
+    check_clip("scenes", clip, rgb=True)
     here = place("cpu", [])
     host = _Host(here.device)
     signal = _signal(clip)
-    run = Chain([], clip.num_frames, 1, here, _recolour(signal))
+    run = Chain([], clip.num_frames, 1, here, _recolour(_matrix(signal)))
 
     def write(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         def source(at: int) -> Pictures:
@@ -129,7 +140,8 @@ class _Node:
         batch: int,
     ) -> None:
         self._source, self._target, self._size = source, target, size
-        self._chain = Chain(stages, clip.num_frames, batch, chosen, _recolour(target))
+        self._matrix = _matrix(target)
+        self._chain = Chain(stages, clip.num_frames, batch, chosen, _recolour(self._matrix))
         on_cuda = chosen.device.type == "cuda"
         self._transfers = _Cuda(chosen.device) if on_cuda else _Host(chosen.device)
         core = vs.core.core
@@ -190,20 +202,38 @@ class _Node:
     def _finished(self, pictures: Pictures, count: int) -> list[Tensor]:
         """The integer planes of a block, (N, 1, h, w) each, in the target's format and size."""
         with torch.inference_mode():
-            frames, target = pictures.frames[:count].float(), self._target
-            if frames.shape[-2:] != self._size:
-                frames = scaling.resize(frames, *self._size, kernel="spline36")
-            if pictures.colour == "rgb":
-                luma, chroma = colour.rgb_to_yuv(frames, target.matrix)
-            else:
-                luma, chroma = frames[:, :1], frames[:, 1:]
-            del frames
-            if target.family == "GRAY":
-                return colour.to_code([luma], target)
-            across, down = target.subsampling
-            height, width = self._size
-            chroma = colour.chroma_down(chroma, target, (height >> down, width >> across))
-            return colour.to_code([luma, chroma[:, :1], chroma[:, 1:]], target)
+            frames, (height, width) = pictures.frames[:count], self._size
+            # A strip of a large picture stays in the processor's cache from step to step. What is
+            # scaled is smaller before, and a GPU has the bandwidth.
+            strips = frames.device.type == "cpu" and frames.shape[-2:] == self._size
+            step = _STRIP_LINES if strips else height
+            parts = []
+            for top in range(0, height, step):
+                first, last = max(0, top - _HALO_LINES), min(height, top + step + _HALO_LINES)
+                part = Pictures(pictures.colour, frames[..., first:last, :] if strips else frames)
+                planes = self._planes(part, (last - first, width))
+                parts.append([_cut(plane, top - first, step, last - first) for plane in planes])
+            coded = [colour.to_code(planes, self._target) for planes in parts]
+            return [torch.cat(plane, -2) for plane in zip(*coded, strict=True)]
+
+    def _planes(self, pictures: Pictures, size: tuple[int, int]) -> list[Tensor]:
+        """The target's planes in unit range, `size` (height, width) being luma's."""
+        frames, target = pictures.frames.float(), self._target
+        if target.family == "RGB":
+            if pictures.colour == "yuv":
+                frames = colour.yuv_to_rgb(frames[:, :1], frames[:, 1:], self._matrix)
+            return list(scaling.resize(frames, *size).split(1, 1))
+        # Turned before it is scaled, so that chroma is only scaled to the little it will be.
+        if pictures.colour == "rgb":
+            luma, chroma = colour.rgb_to_yuv(frames, self._matrix)
+        else:
+            luma, chroma = frames[:, :1], frames[:, 1:]
+        luma = scaling.resize(luma, *size)
+        if target.family == "GRAY":
+            return [luma]
+        across, down = target.subsampling
+        small = (size[0] >> down, size[1] >> across)
+        return [luma, *colour.chroma_down(chroma, target, small).split(1, 1)]
 
     def _write_facts(self, out: vs.VideoFrame) -> None:
         target = self._target
@@ -216,6 +246,8 @@ class _Node:
             out.props["_ChromaLocation"] = target.chroma_location
         elif "_ChromaLocation" in out.props:
             del out.props["_ChromaLocation"]
+        if "_Field" in out.props:
+            del out.props["_Field"]
 
 
 @dataclass(frozen=True)
@@ -297,6 +329,12 @@ class _Borrowed:
         self.owner = plane
 
 
+def _cut(plane: Tensor, top: int, lines: int, whole: int) -> Tensor:
+    """The lines of a plane that belong to luma's `top` .. `top + lines` of `whole` ones."""
+    share = whole // plane.shape[-2]
+    return plane[..., top // share : (top + lines) // share, :]
+
+
 def _read(
     frame: vs.VideoFrame, source: Signal, target: Signal, transfers: _Host | _Cuda
 ) -> Pictures:
@@ -310,24 +348,34 @@ def _read(
         for number in range(frame.format.num_planes)
     ]
     unit = colour.to_unit(planes, source)
+    field = _PARITIES.get(frame.props.get("_Field"))
     luma = unit[0]
     if source.family == "GRAY":
-        return Pictures("yuv", torch.cat([luma, torch.zeros_like(luma), torch.zeros_like(luma)], 1))
+        empty = torch.zeros_like(luma)
+        return Pictures("yuv", torch.cat([luma, empty, empty], 1), field)
+    if source.family == "RGB":
+        rgb = colour.convert(torch.cat(unit, 1), source, target)
+        return Pictures("yuv", torch.cat(colour.rgb_to_yuv(rgb, _matrix(target)), 1), field)
     chroma = torch.cat(unit[1:], 1)
-    chroma = colour.chroma_up(chroma, source, (luma.shape[-2], luma.shape[-1]))
-    if (source.matrix, source.primaries) != (target.matrix, target.primaries):
+    chroma = colour.chroma_up(chroma, source, (luma.shape[-2], luma.shape[-1]), field)
+    if (source.matrix, source.primaries) != (_matrix(target), target.primaries):
         rgb = colour.convert(colour.yuv_to_rgb(luma, chroma, source.matrix), source, target)
-        luma, chroma = colour.rgb_to_yuv(rgb, target.matrix)
-    return Pictures("yuv", torch.cat([luma, chroma], 1))
+        luma, chroma = colour.rgb_to_yuv(rgb, _matrix(target))
+    return Pictures("yuv", torch.cat([luma, chroma], 1), field)
 
 
-def _recolour(signal: Signal) -> Callable[[Tensor, Colour], Tensor]:
+def _recolour(matrix: int) -> Callable[[Tensor, Colour], Tensor]:
     def recolour(frames: Tensor, to: Colour) -> Tensor:
         if to == "rgb":
-            return colour.yuv_to_rgb(frames[:, :1], frames[:, 1:], signal.matrix)
-        return torch.cat(colour.rgb_to_yuv(frames, signal.matrix), 1)
+            return colour.yuv_to_rgb(frames[:, :1], frames[:, 1:], matrix)
+        return torch.cat(colour.rgb_to_yuv(frames, matrix), 1)
 
     return recolour
+
+
+def _matrix(signal: Signal) -> int:
+    """The matrix of a signal's Y'CbCr; between stages RGB needs one too, and any will do."""
+    return 1 if signal.family == "RGB" else signal.matrix
 
 
 def _neighbours(
@@ -353,54 +401,85 @@ def _write_flags(out: vs.VideoFrame, flags: light.Flags) -> None:
     out.props["EncoreFlash"] = float(flags.flash)
 
 
+def _check_fields(clip: vs.VideoNode, stages: Sequence[Stage]) -> None:
+    """Refuse fields where frames are due, and frames where fields are."""
+    props = clip.get_frame(0).props
+    if any(stage.needs.fields for stage in stages[1:]):
+        raise vs.Error("chain: a stage that takes fields must be the first")
+    if stages and stages[0].needs.fields:
+        if "_Field" not in props:
+            raise vs.Error("chain: the first stage takes fields; separate them (SeparateFields)")
+        if clip.format.subsampling_h > 1:
+            raise vs.Error(
+                "chain: fields must have chroma at every line or every second,"
+                f" not {clip.format.name}"
+            )
+        return
+    if props.get("_FieldBased", 0) or "_Field" in props:
+        raise vs.Error("chain: clip must be progressive; deinterlace it first")
+
+
 def _signal(clip: vs.VideoNode) -> Signal:
+    props = clip.get_frame(0).props
     told = read_colour(clip)
-    location = clip.get_frame(0).props.get("_ChromaLocation", 0)
+    location = props.get("_ChromaLocation", 0)
+    rgb = clip.format.color_family == vs.RGB
     return Signal(
-        family="GRAY" if clip.format.color_family == vs.GRAY else "YUV",
+        family=_FAMILIES[clip.format.color_family],
         bits=clip.format.bits_per_sample,
         subsampling=(clip.format.subsampling_w, clip.format.subsampling_h),
         matrix=told.matrix,
         transfer=told.transfer,
         primaries=told.primaries,
-        full_range=told.full_range,
+        full_range=props.get("_Range", 1) == 1 if rgb else told.full_range,
         chroma_location=location if isinstance(location, int) else 0,
     )
 
 
-def _target(clip: vs.VideoNode, format: int | None, matrix: str, height: int) -> Signal:
+def _target(
+    clip: vs.VideoNode, source: Signal, format: int | None, matrix: str, height: int
+) -> Signal:
     try:
         wanted = clip.format if format is None else vs.core.get_video_format(format)
     except vs.Error as error:
         raise vs.Error(f"chain: format is unknown: {error}") from error
     integer = wanted.sample_type == vs.INTEGER and wanted.bits_per_sample <= 16
-    if not integer or wanted.color_family not in (vs.YUV, vs.GRAY):
-        raise vs.Error(f"chain: format must be YUV or Gray integers, not {wanted.name}")
+    if not integer or wanted.color_family not in _FAMILIES:
+        raise vs.Error(f"chain: format must be YUV, Gray or RGB integers, not {wanted.name}")
     told = wanted_colour(read_colour(clip), matrix, height)
+    family = _FAMILIES[wanted.color_family]
+    of_matrix = told.matrix
+    if family == "RGB":
+        of_matrix = 0
+    elif source.family == "RGB":
+        # RGB has no matrix to keep: it gets the one that goes with its primaries.
+        of_matrix = told.primaries if told.primaries in (5, 6, 7, 9) else 1
     return Signal(
-        family="GRAY" if wanted.color_family == vs.GRAY else "YUV",
+        family=family,
         bits=wanted.bits_per_sample,
         subsampling=(wanted.subsampling_w, wanted.subsampling_h),
-        matrix=told.matrix,
+        matrix=of_matrix,
         transfer=told.transfer,
         primaries=told.primaries,
-        full_range=False,
+        full_range=family == "RGB",
         chroma_location=0,
     )
 
 
-def _size(clip: vs.VideoNode, scale: int, height: int | None, width: int | None) -> tuple[int, int]:
+def _size(
+    made_height: int, made_width: int, height: int | None, width: int | None
+) -> tuple[int, int]:
     if height is None and width is None:
-        return clip.height * scale, clip.width * scale
+        return made_height, made_width
     if height is None:
         assert width is not None
-        return round(clip.height * width / clip.width / 2) * 2, width
+        return round(made_height * width / made_width / 2) * 2, width
     if width is None:
-        return height, round(clip.width * height / clip.height / 2) * 2
+        return height, round(made_width * height / made_height / 2) * 2
     return height, width
 
 
 def _format_id(signal: Signal) -> int:
-    family = vs.GRAY if signal.family == "GRAY" else vs.YUV
+    family = next(code for code, name in _FAMILIES.items() if name == signal.family)
     found = vs.core.query_video_format(family, vs.INTEGER, signal.bits, *signal.subsampling)
     return int(found.id)

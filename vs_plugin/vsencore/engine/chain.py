@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from . import light
+from .colour import Field
 from .device import Place, is_out_of_memory, logger
-from .stage import Colour, Stage
+from .stage import Colour, Stage, growth
 from .tiles import run_tiled
 
 __all__ = ["Chain", "Pictures"]
@@ -30,10 +31,14 @@ _MOST_FLAGS = 4096
 
 @dataclass(frozen=True)
 class Pictures:
-    """Frames on the device: (N, 3, H, W), R'G'B' or Y'CbCr 4:4:4 as `colour` says."""
+    """Frames on the device: (N, 3, H, W), R'G'B' or Y'CbCr 4:4:4 as `colour` says.
+
+    `field` is the parity of a source picture that is a single field.
+    """
 
     colour: Colour
     frames: Tensor
+    field: Field | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -124,9 +129,13 @@ class Chain:
         wanted = sorted({n for window in windows for n in window})
         frames = {n: self._frame(level - 1, n, stage.needs.colour, source) for n in wanted}
         stacked = torch.stack([torch.stack([frames[n][0] for n in window]) for window in windows])
-        if stage.needs.light and stage.reach:
+        if stage.needs.light:
             stacked = self._lit_alike(stacked, windows, stage, source)
-        return Pictures(stage.needs.colour, self._runners[level - 1](stacked))
+        if not stage.needs.fields:
+            return Pictures(stage.needs.colour, self._runners[level - 1](stacked))
+        turned = [source.frame(n).field == "bottom" for n in centres]
+        made = self._runners[level - 1](_turned(stacked, turned))
+        return Pictures(stage.needs.colour, _turned(made, turned))
 
     def _window(self, n: int, stage: Stage, source: "_Source") -> list[int]:
         if not stage.reach:
@@ -153,16 +162,18 @@ class Chain:
     ) -> Tensor:
         """Windows whose neighbours have the centre's stage light, and how far to trust that."""
         minis = torch.stack([torch.cat([source.miniature(n) for n in w]) for w in windows])
-        rgb = stacked.float()
-        if stage.needs.colour == "yuv":
-            rgb = self._recolour(rgb.flatten(0, 1), "rgb").view(stacked.shape)
-        lit, trust = light.equalise(rgb, minis)
-        if stage.needs.colour == "yuv":
-            lit = self._recolour(lit.flatten(0, 1), "yuv").view(stacked.shape)
+        yuv = stage.needs.colour == "yuv"
+        lit, trust = light.equalise(
+            stacked,
+            minis,
+            lambda frames: self._recolour(frames.float(), "rgb") if yuv else frames.float(),
+            lambda frames: self._recolour(frames, "yuv") if yuv else frames,
+        )
         large = functional.interpolate(
             trust.flatten(0, 1), lit.shape[-2:], mode="bilinear", align_corners=False
         )
-        return torch.cat([lit, large.view(*lit.shape[:2], *large.shape[1:])], 2).to(stacked.dtype)
+        trusted = large.view(*lit.shape[:2], *large.shape[1:]).to(stacked.dtype)
+        return torch.cat([lit, trusted], 2)
 
 
 class _Source:
@@ -185,7 +196,7 @@ class _Source:
         def shrunk(at: int) -> Pictures:
             frame = self.frame(at)
             # Averaged first: colour of an average is the average of colours, and it is small.
-            small = light.miniature(frame.frames.float())
+            small = light.miniature(frame.frames.float(), frame.field)
             return Pictures("rgb", small if frame.colour == "rgb" else self._recolour(small, "rgb"))
 
         return self._kept(("miniature", self._clamped(n)), shrunk).frames
@@ -222,7 +233,7 @@ class _Cache:
 
 
 class _Runner:
-    """Runs one stage: padded to its multiple, and in smaller bites when memory does not suffice."""
+    """Runs a stage: padded to what it takes, in smaller bites when memory does not suffice."""
 
     def __init__(self, stage: Stage, place: Place) -> None:
         self._stage, self._place = stage, place
@@ -242,28 +253,37 @@ class _Runner:
                 torch.cuda.empty_cache()
 
     def _run(self, windows: Tensor) -> Tensor:
-        if self._tile_px is None:
-            return self._padded(windows)
-        needs = self._stage.needs
-        return run_tiled(
-            self._padded,
-            windows,
-            scale=self._stage.scale,
-            receptive_px=needs.receptive_px,
-            tile_px=self._tile_px,
-            multiple_of=needs.multiple_of,
-        ).to(windows.dtype)
+        height, width = windows.shape[-2:]
+        padded, (higher, wider) = self._padded(windows), growth(self._stage)
+        result = self._stage.run(padded) if self._tile_px is None else self._tiled(padded)
+        return result[..., : height * higher, : width * wider]
 
     def _padded(self, windows: Tensor) -> Tensor:
-        height, width = windows.shape[-2:]
-        multiple, scale = self._stage.needs.multiple_of, self._stage.scale
-        down, right = -height % multiple, -width % multiple
-        if not down and not right:
-            return self._stage.run(windows)
-        n, reach = windows.shape[:2]
-        flat = functional.pad(windows.flatten(0, 1), (0, right, 0, down), mode="replicate")
-        result = self._stage.run(flat.view(n, reach, *flat.shape[1:]))
-        return result[..., : height * scale, : width * scale]
+        needs, (height, width) = self._stage.needs, windows.shape[-2:]
+
+        def taken(side: int) -> int:
+            least = max(side, needs.minimum_px)
+            return least + -least % needs.multiple_of
+
+        beyond = (0, taken(width) - width, 0, taken(height) - height)
+        if not any(beyond):
+            return windows
+        flat = functional.pad(windows.flatten(0, 1), beyond, mode="replicate")
+        return flat.view(*windows.shape[:2], *flat.shape[1:])
+
+    def _tiled(self, windows: Tensor) -> Tensor:
+        assert self._tile_px is not None
+        needs = self._stage.needs
+        seen = needs.receptive_px
+        return run_tiled(
+            self._stage.run,
+            windows,
+            growth=growth(self._stage),
+            receptive_px=seen if isinstance(seen, int) else seen(),
+            tile_px=self._tile_px,
+            multiple_of=needs.multiple_of,
+            minimum_px=needs.minimum_px,
+        ).to(windows.dtype)
 
     def _smaller(self, windows: Tensor) -> bool:
         """Choose the next smaller bite, and say so; False where there is none."""
@@ -285,3 +305,12 @@ class _Runner:
 
 def _joined(pictures: Sequence[Pictures]) -> Pictures:
     return Pictures(pictures[0].colour, torch.cat([one.frames for one in pictures]))
+
+
+def _turned(pictures: Tensor, which: Sequence[bool]) -> Tensor:
+    """Turn those of pictures (N, ..., H, W) upside down that `which` names."""
+    if not any(which):
+        return pictures
+    if all(which):
+        return pictures.flip(-2)
+    return torch.stack([p.flip(-2) if turn else p for p, turn in zip(pictures, which, strict=True)])

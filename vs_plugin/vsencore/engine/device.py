@@ -82,6 +82,7 @@ def _dtype(device: torch.device, stages: list[Stage], precision: str) -> torch.d
             raise ValueError(
                 f'precision must be "auto", "fp32", "bf16" or "fp16", not {precision!r}'
             )
+        _check_stands(stages, precision, names)
         return names[precision]
     if device.type == "cpu":
         return torch.float32
@@ -90,6 +91,17 @@ def _dtype(device: torch.device, stages: list[Stage], precision: str) -> torch.d
         if all(dtype in stage.needs.precisions for stage in stages):
             return dtype
     return torch.float32
+
+
+def _check_stands(stages: list[Stage], precision: str, names: dict[str, torch.dtype]) -> None:
+    for number, stage in enumerate(stages, 1):
+        stood = stage.needs.precisions | {torch.float32}
+        if names[precision] not in stood:
+            may = " or ".join(f'"{name}"' for name, dtype in names.items() if dtype in stood)
+            raise ValueError(
+                f'precision "{precision}" is not for stage {number}, {type(stage).__name__},'
+                f' which stands {may}; "auto" chooses'
+            )
 
 
 def _memory(device: torch.device) -> tuple[int, int]:

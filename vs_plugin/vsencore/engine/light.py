@@ -17,9 +17,10 @@ regression, do not shrink when things move. Cells that the map does not explain 
 shadow, clipping) have little confidence, count little for the map, and take it from around them.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -59,6 +60,7 @@ _TIMES_SIDES = 1.65
 _SPREAD = 1.5
 _GAIN = 8.0
 _FLAT = 4.0 * _CODE
+_UNSEEN = 0.5 * _CODE
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,25 @@ class Flags:
     flash: float
 
 
-def miniature(frames: Tensor) -> Tensor:
+def miniature(frames: Tensor, field: Literal["top", "bottom"] | None = None) -> Tensor:
     """Average frames (N, 3, H, W) to (N, 3, 24, 32), whatever H and W.
+
+    Of a field its parity is told: both kinds are brought to the lines halfway between theirs, or
+    every edge that lies flat would seem to flicker with the parity.
 
     They should be R'G'B' of 0..1, as coded: a lamp multiplies the light of each primary, and what
     is multiplied in light is multiplied in a power of it, so that a change of lamps is a gain per
     channel; in Y'CbCr it would mix them. An average commutes with the matrix, so a miniature of
     Y'CbCr may be turned into R'G'B' afterwards.
     """
+    if field is not None:
+        nearer, farther = frames[..., :-1, :], frames[..., 1:, :]
+        if field == "top":
+            between, left = torch.lerp(nearer, farther, 0.25), frames[..., -1:, :]
+            frames = torch.cat([between, left], -2)
+        else:
+            between, left = torch.lerp(farther, nearer, 0.25), frames[..., :1, :]
+            frames = torch.cat([left, between], -2)
     return functional.adaptive_avg_pool2d(frames, (_ROWS, _COLUMNS))
 
 
@@ -159,15 +172,32 @@ def apply(frames: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
     return torch.addcmul(frames + plus, frames, times)
 
 
-def equalise(windows: Tensor, minis: Tensor) -> tuple[Tensor, Tensor]:
+def equalise(
+    windows: Tensor,
+    minis: Tensor,
+    to_rgb: Callable[[Tensor], Tensor] | None = None,
+    from_rgb: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
     """Give the frames of windows (..., K, 3, H, W) the stage light of their centres.
 
-    `minis` (..., K, 3, h, w) are their miniatures. Both are R'G'B'. Returns the frames and the
-    confidence (..., K, 1, h, w); the centre comes back as it was, with a confidence of 1.
+    `minis` (..., K, 3, h, w) are their miniatures, R'G'B'. `to_rgb` and `from_rgb` turn frames
+    (M, 3, H, W) of another colour model to R'G'B' and back. A frame of which no cell would change
+    by half a code of 8 bit is left as it is: under calm light nothing is done, and costs nothing.
+    Returns the frames and the confidence (..., K, 1, h, w); the centre comes back as it was, with a
+    confidence of 1.
     """
     centre = minis.shape[-4] // 2
     gain, offset, confidence = light_map(minis, minis[..., centre : centre + 1, :, :, :])
-    return apply(windows, gain, offset), confidence
+    change = (minis * (gain - 1) + offset).abs().amax((-3, -2, -1))
+    other = change > _UNSEEN
+    if not bool(other.any()):
+        return windows, confidence
+    frames = windows[other]
+    rgb = frames if to_rgb is None else to_rgb(frames)
+    lit = apply(rgb, gain[other], offset[other])
+    windows = windows.clone()
+    windows[other] = (lit if from_rgb is None else from_rgb(lit)).to(windows.dtype)
+    return windows, confidence
 
 
 def window_indices(n: int, reach: int, cuts: Collection[int], length: int) -> list[int]:

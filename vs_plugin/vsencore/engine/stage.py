@@ -4,13 +4,14 @@ A stage knows no VapourSynth, no device, no tiles, no cuts. It says what it need
 pure function: the same window gives the same picture, whatever was asked before.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-__all__ = ["Colour", "Needs", "Stage", "check_stage"]
+__all__ = ["Colour", "Needs", "Stage", "check_stage", "growth"]
 
 type Colour = Literal["rgb", "yuv"]
 
@@ -20,17 +21,23 @@ class Needs:
     """What a stage wants of its pictures.
 
     colour: "rgb" gives R'G'B' 0..1, "yuv" gives Y' 0..1 and Cb, Cr -0.5..0.5, both 4:4:4 and three
-    channels. multiple_of: height and width are padded to it (mirrored) and the result is cropped.
-    receptive_px: how far, in input pixels, a result pixel can see; tiles overlap by no less. light:
-    the neighbours' stage light is made equal to the centre's, and a fourth channel says how far
-    that can be trusted, 0..1 (1 at the centre). precisions: what the stage stands;
-    float32 always works.
+    channels. multiple_of, minimum_px: height and width are padded to these, the outermost samples
+    repeated, and the result is cropped. receptive_px: how far, in input pixels, a result pixel can
+    see; tiles overlap by no less. Where that must be measured it is a function, which is called
+    when a picture is first cut into tiles. light: the neighbours' stage light is made equal to the
+    centre's, and a fourth channel says how far that can be trusted, 0..1 (1 at the centre).
+    fields: the pictures are the single fields of an interlaced clip, and the result a whole frame,
+    twice as high besides `scale`. Windows are turned upside down where the centre is a bottom
+    field, and the result turned back: the stage only ever sees a top field there. Such a stage is
+    the first of its chain. precisions: what the stage stands; float32 always works.
     """
 
     colour: Colour = "rgb"
     multiple_of: int = 1
-    receptive_px: int = 0
+    minimum_px: int = 1
+    receptive_px: int | Callable[[], int] = 0
     light: bool = False
+    fields: bool = False
     precisions: frozenset[torch.dtype] = frozenset({torch.float32})
 
 
@@ -38,7 +45,8 @@ class Needs:
 class Stage(Protocol):
     """A filter.
 
-    reach: frames it needs on each side. scale: how much larger the result is in each direction.
+    reach: frames it needs on each side. scale: how much larger the result is in each direction,
+    a frame's lines counted where it takes fields.
     """
 
     @property
@@ -56,8 +64,14 @@ class Stage(Protocol):
     def run(self, window: Tensor) -> Tensor:
         """Filter windows (N, 2 * reach + 1, 3, H, W) to pictures (N, 3, H * scale, W * scale).
 
-        With `needs.light` the windows have four channels.
+        With `needs.light` the windows have four channels; of `needs.fields` the result has twice
+        the lines.
         """
+
+
+def growth(stage: Stage) -> tuple[int, int]:
+    """Give how many times higher and wider a stage's result is than its pictures."""
+    return stage.scale * (2 if stage.needs.fields else 1), stage.scale
 
 
 def check_stage(stage: object) -> Stage:

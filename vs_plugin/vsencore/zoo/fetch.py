@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -199,6 +200,8 @@ def _unreachable(entry: Entry, error: Exception) -> NotDoneError:
     reason = getattr(error, "reason", None) or error
     if isinstance(error, HTTPError):
         why = f"the server answered {error.code} {error.reason}"
+    elif isinstance(reason, socket.gaierror):
+        why = "its server was not found: is this machine offline?"
     elif isinstance(reason, TimeoutError):
         why = "the server is silent"
     else:
