@@ -6,7 +6,8 @@ A Compact network (64 features, 16 convolutions, random weights) at x2 and x4, f
 YUV420P8 clip to YUV420P10: our chain; the bare network on a resident tensor; and, on CUDA,
 vs-realesrgan (`pip install --no-deps vsrealesrgan`) with the same weights, written as its users
 write it. Then three stages as one chain and as three. Each case runs in a process of its own, so
-that its peak memory is its own; ratios are of one run of this program.
+that its peak memory is its own; ratios are of one run of this program. With `--rounds` all cases
+run in turn several times and each shows its best: what else a machine does only makes it slower.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from safetensors.torch import load_file
 from spandrel.architectures.Compact import Compact
 
 WIDTH, HEIGHT = 720, 576
-WARM_FRAMES = 1
+WARM_FRAMES = 3  # a thread's first frames find its memory cold
 # Multiply-adds of a Compact a pixel: 3 -> 64, sixteen 64 -> 64, 64 -> 3 * scale^2, each 3x3.
 OPERATIONS = {scale: 2 * 9 * (3 * 64 + 16 * 64 * 64 + 64 * 3 * scale**2) for scale in (2, 4)}
 
@@ -75,7 +76,8 @@ def bare(folder: Path, device: str, scale: int, frames: int) -> float:
     ready = stage.to(where.device, where.dtype)
     window = torch.rand(batch, 1, 3, HEIGHT, WIDTH, device=where.device, dtype=where.dtype)
     with torch.inference_mode():
-        ready.run(window)
+        for _ in range(WARM_FRAMES):
+            ready.run(window)
         _wait(device)
         began = time.perf_counter()
         rounds = -(-frames // batch)
@@ -188,6 +190,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--frames", type=int, help="frames timed a case (CPU 4, CUDA 400)")
+    parser.add_argument("--rounds", type=int, default=1, help="of all cases; the best counts")
+    parser.add_argument("--only", help="cases whose name holds this")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -203,14 +207,17 @@ def main() -> int:
         return 0
     results: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in cases(given.device):
+        chosen = [name for name in cases(given.device) if (given.only or "") in name]
+        for name in chosen * given.rounds:
             command = [sys.executable, __file__, "--device", given.device, "--case", name]
             command += ["--frames", str(frames), "--folder", folder]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 print(f"{name:<42} failed: {done.stderr.strip().splitlines()[-1]}")
                 continue
-            results[name] = json.loads(done.stdout.splitlines()[-1])
+            found = json.loads(done.stdout.splitlines()[-1])
+            if name not in results or found["rate"] > results[name]["rate"]:
+                results[name] = found
     _table(results, given.device, frames)
     if given.json:
         given.json.write_text(json.dumps({"device": given.device, "cases": results}, indent=2))

@@ -31,8 +31,8 @@ import sheets
 import vapoursynth as vs
 from metrics import Film
 
-import vsencore
 from encore.ffmpeg import last_words
+from vsencore.nets.bundled import bundled
 
 __all__: list[str] = []
 
@@ -105,7 +105,8 @@ def main() -> int:
         if not (given.case or given.quick) or case.name in (given.case or judged.QUICK)
     ]
     names, notes = methods.available(data / "peers")
-    asked = [Method(name, name) for name in names] + _ours(given.weights, notes)
+    wanted = [name for name in names if given.peer is None or name in given.peer]
+    asked = [Method(name, name) for name in wanted] + _ours(given.weights)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores,", end=" ")
     print(f"{vs.core.num_threads} threads, device {given.device}; {given.moments} moments a case,")
     print(f"the first and last {DROP} not judged; {len(chosen)} cases, {len(asked)} methods\n")
@@ -138,6 +139,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="three cases instead of all")
     parser.add_argument("--case", action="append", help="only this one; may be repeated")
     parser.add_argument("--weights", action="append", help="ours: a name or a file; repeatable")
+    parser.add_argument("--peer", action="append", help="only this peer; may be repeated")
     parser.add_argument("--moments", type=int, default=24, help="of each case; even, 12 to 24")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seconds", type=float, default=4, help="timed, a method a case; 0: none")
@@ -153,20 +155,10 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
-def _ours(weights: Sequence[str] | None, notes: list[str]) -> list[Method]:
-    """Ours by the weights that were asked for; by default by all that are in the wheel."""
-    if not hasattr(vsencore, "remaster"):
-        notes.append("ours is left out: this vsencore has no remaster yet")
-        return []
-    if not weights:
-        from vsencore.zoo.library import kept
-
-        weights = [
-            str(one.path) for one in kept() if one.where == "bundled" and "fieldnet" in one.name
-        ]
-        if not weights:
-            notes.append("ours is left out: no fieldnet weights are bundled; name some (--weights)")
-    return [Method(methods.OURS + _stem(one), "remaster", one) for one in weights]
+def _ours(weights: Sequence[str] | None) -> list[Method]:
+    """Ours by the weights that were asked for; by default by all that ship and take fields."""
+    chosen = weights or [name for name, one in bundled().items() if one.kind == "fields"]
+    return [Method(methods.OURS + _stem(one), "remaster", one) for one in chosen]
 
 
 def _stem(weights: str) -> str:

@@ -392,6 +392,16 @@ def _check_settings(request: Request, suffix: str) -> None:
             find(checked.picture.upscale.model)
         except ZooError as error:
             raise RequestError(f"picture.upscale.model: {error}") from error
+    if checked.picture.restore.model != "none":
+        from vsencore.nets.bundled import shape_of
+        from vsencore.zoo import ZooError
+
+        try:
+            kind = shape_of(checked.picture.restore.model).kind
+        except ZooError as error:
+            raise RequestError(f"picture.restore.model: {error}") from error
+        if kind != "fields":
+            raise RequestError("picture.restore.model: this network restores frames, not fields")
 
 
 def _tell_damage(job: _Job) -> None:

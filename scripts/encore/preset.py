@@ -77,6 +77,12 @@ class Restore(Settings):
 
     method: Literal["degrain"] = "degrain"
     strength: Annotated[float, Field(ge=0, le=1)] = 0.4
+    model: str = "none"
+    """A network that makes whole, clean, large frames of fields in one step: "base", or a file of
+    weights. Of a source with fields it takes the place of the deinterlacer, the noise reduction and
+    the enlarger, and of their settings; others go through those as before."""
+    grain: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """For the network: how much of the grain that it takes out is given back."""
 
 
 class Upscale(Settings):

@@ -70,9 +70,41 @@ def picture_script(
     lines += [f"clip = core.bs.VideoSource(\n    {path!r}{given},\n)"]
     lines += _as_yuv(picture)
     lines += _facts(picture)
+    network = preset.picture.restore.model != "none" and _has_fields(picture, preset)
+    steps = _network if network else _classical
+    lines += steps(picture, preset, device)
+    if frames is not None:
+        last = "" if frames.last is None else str(frames.last)
+        lines += [f"clip = clip[{frames.first}:{last}]"]
+    lines += ["", "clip.set_output()", ""]
+    return "\n".join(lines)
+
+
+def _has_fields(picture: PictureFacts, preset: Preset) -> bool:
+    """Whether the clip's frames are two fields each, of two moments."""
+    fielded = picture.structure not in ("progressive", "telecine")
+    return fielded and preset.picture.deinterlace.method != "none"
+
+
+def _network(picture: PictureFacts, preset: Preset, device: str) -> list[str]:
+    restore = preset.picture.restore
+    grain = f", grain={restore.grain!r}" if restore.grain else ""
+    edges = preset.picture.crop.edges
+    cut = f", crop_edges={edges + edges % 2}" if edges else ""
+    return [
+        *_crop(picture, preset, lines=4),
+        f"clip = vsencore.remaster(clip, height={output_height(picture, preset)}, "
+        f"model={_whole_path(restore.model)!r}{grain}, "
+        f"rate={preset.picture.deinterlace.rate!r}, tff={picture.field_order != 'bottom'}{cut}, "
+        f"format=vs.{pixel_format(preset.encode.codec)}, device={device!r})",
+    ]
+
+
+def _classical(picture: PictureFacts, preset: Preset, device: str) -> list[str]:
+    lines = []
     if preset.picture.deinterlace.method != "none":
         lines += _fields(picture, preset)
-    lines += _crop(picture, preset)
+    lines += _crop(picture, preset, lines=1)
     restore = preset.picture.restore
     if restore.strength > 0:
         lines += [
@@ -83,19 +115,17 @@ def picture_script(
     edges = preset.picture.crop.edges
     cut = f", crop_edges={edges}" if edges else ""
     if upscale.method == "model":
-        # A file is written with its whole path: the script runs from another folder.
-        named = upscale.model
-        where = os.path.abspath(named) if os.path.exists(named) else named
-        cut += f", model={where!r}, device={device!r}"
+        cut += f", model={_whole_path(upscale.model)!r}, device={device!r}"
     lines += [
         f"clip = vsencore.upscale(clip, height={output_height(picture, preset)}, "
         f"method={upscale.method!r}{cut}, format=vs.{pixel_format(preset.encode.codec)})"
     ]
-    if frames is not None:
-        last = "" if frames.last is None else str(frames.last)
-        lines += [f"clip = clip[{frames.first}:{last}]"]
-    lines += ["", "clip.set_output()", ""]
-    return "\n".join(lines)
+    return lines
+
+
+def _whole_path(model: str) -> str:
+    """A file is written with its whole path: the script runs from another folder."""
+    return os.path.abspath(model) if os.path.exists(model) else model
 
 
 def _as_yuv(picture: PictureFacts) -> list[str]:
@@ -160,15 +190,22 @@ def _fields(picture: PictureFacts, preset: Preset) -> list[str]:
     ]
 
 
-def _crop(picture: PictureFacts, preset: Preset) -> list[str]:
+def _crop(picture: PictureFacts, preset: Preset, *, lines: int) -> list[str]:
+    """Cut the borders off; with fields in whole groups of lines, so that their order stays."""
     borders = picture.borders
     if not preset.picture.crop.borders or not any(
         (borders.left, borders.right, borders.top, borders.bottom)
     ):
         return []
+
+    def rounded(border: int, step: int) -> int:
+        return border + -border % step
+
+    columns = 2 if lines > 1 else 1
     return [
-        f"clip = clip.std.Crop(left={borders.left}, right={borders.right}, "
-        f"top={borders.top}, bottom={borders.bottom})"
+        f"clip = clip.std.Crop(left={rounded(borders.left, columns)}, "
+        f"right={rounded(borders.right, columns)}, "
+        f"top={rounded(borders.top, lines)}, bottom={rounded(borders.bottom, lines)})"
     ]
 
 

@@ -312,6 +312,24 @@ def test_wrong_settings_are_refused_before_the_recording_is_read(tmp_path):
         do(tmp_path / "not-there.mkv", tmp_path / "o.mkv", "encode.codec=x256")
 
 
+def test_the_network_makes_the_frames_of_a_recording_with_fields(recording, tmp_path):
+    output = tmp_path / "o.mkv"
+    do(recording, output, "picture.restore.model=base", "picture.restore.grain=0.3")
+    script = (tmp_path / "o.mkv.encore" / "picture.vpy").read_text()
+    assert "vsencore.remaster(clip, height=288, model='base', grain=0.3" in script
+    assert "vsencore.deinterlace" not in script
+    assert "vsencore.upscale" not in script
+    with av.open(str(output)) as container:
+        frames = list(container.decode(video=0))
+    assert (len(frames), frames[0].width, frames[0].height) == (50, 512, 288)
+
+
+@pytest.mark.parametrize("model", ["bass", "nowhere.safetensors"])
+def test_a_network_that_is_none_is_refused_before_the_recording_is_read(tmp_path, model):
+    with pytest.raises(RequestError, match=r"picture\.restore\.model"):
+        do(tmp_path / "not-there.mkv", tmp_path / "o.mkv", f"picture.restore.model={model}")
+
+
 def test_large_pictures_are_not_made_smaller_by_auto(tmp_path):
     source = tmp_path / "uhd.mkv"
     command = [

@@ -27,8 +27,8 @@ from .upscale import upscale
 
 if TYPE_CHECKING:
     from .engine.bridge import chain, scenes
-    from .models import model
     from .learned import remaster
+    from .models import model
 
 __all__ = [
     "chain",

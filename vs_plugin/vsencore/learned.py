@@ -73,11 +73,13 @@ class RestorerStage:
     def _taken(self, centre: Tensor, luma: Tensor) -> Tensor:
         """What the network took out of the centre picture, at the result's size."""
         height, width = centre.shape[-2:]
-        down = 0.25 if self.shape.down == 2 else 0.0
-        # The result at the places of the source's lines: a top field's lie above a frame's middle.
-        there = -down * luma.shape[-2] / height
-        taken = centre - resize(luma, height, width, "bicubic", (there, 0.0))
-        return resize(taken, luma.shape[-2], luma.shape[-1], "bicubic", (down, 0.0))
+        down, scale = self.shape.down, self.shape.scale
+        # To a sample of the source belong scale x scale of the result, and of a field's lines every
+        # second such row.
+        cells = luma.reshape(-1, 1, height, down * scale, width, scale)
+        taken = centre - cells[:, :, :, :scale].mean((3, 5))
+        shift = (0.25 if down == 2 else 0.0, 0.0)
+        return resize(taken, luma.shape[-2], luma.shape[-1], "bicubic", shift)
 
 
 def remaster(

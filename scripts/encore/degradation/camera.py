@@ -31,6 +31,9 @@ class Signal:
     v: Planes
 
 
+_SAME_LIGHT = 0.02  # of the mean level: more than motion does, less than a lamp
+
+
 def is_top(moment: int, recipe: Recipe) -> bool:
     """Whether the field of this moment has the upper lines."""
     return (moment % 2 == 0) == recipe.top_first
@@ -63,14 +66,21 @@ def shoot(truth: NDArray[np.uint8], recipe: Recipe) -> Signal:
 
 
 def _exposed(truth: NDArray[np.uint8], moment: int, leak: float) -> Planes:
+    """A moment with a share of those beside it, as what moves is blurred.
+
+    Of a moment under another light nothing is taken: the light of a field is its own moment's, and
+    what a flash would leave in its neighbours is no blur.
+    """
     picture: Planes = truth[moment].astype(np.float32)
     if leak <= 0:
         return picture
-    last = len(truth) - 1
-    picture *= 1 - 2 * leak
-    for other in (max(moment - 1, 0), min(moment + 1, last)):
-        picture += truth[other] * np.float32(leak)
-    return picture
+    level = picture.mean()
+    exposed = picture * np.float32(1 - 2 * leak)
+    for number in (max(moment - 1, 0), min(moment + 1, len(truth) - 1)):
+        other = truth[number].astype(np.float32)
+        same = abs(other.mean() - level) <= _SAME_LIGHT * level
+        exposed += (other if same else picture) * np.float32(leak)
+    return exposed
 
 
 def _vertical(height: int, recipe: Recipe) -> Matrix:

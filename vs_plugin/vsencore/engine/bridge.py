@@ -179,17 +179,17 @@ class _Node:
             frame = around[at - first + self._before]
             return _read(frame, self._source, self._target, self._transfers)
 
-        pictures = self._chain.block(number, source)
         frames = range(first, min(first + self._batch, self._chain.length))
+        planes = self._finished(self._chain.block(number, source), len(frames))
+        flags = [self._chain.flags(at, source) for at in frames] if self._chain.looks else []
         made = [template.copy() for _ in frames]
-        self._transfers.download(self._finished(pictures, len(frames)), made)
-        flags = [self._chain.flags(at, source) for at in frames] if self._chain.looks else None
+        self._transfers.download(planes, made)
         result = carrier.copy()
         for place_in, out in enumerate(made):
             for name, value in around[self._before + place_in].props.items():
                 out.props[name] = value
             self._write_facts(out)
-            if flags is not None:
+            if flags:
                 _write_flags(out, flags[place_in])
             result.props[f"{_ATTACHED}{place_in}"] = out
         return result

@@ -243,8 +243,9 @@ class _Runner:
     def __call__(self, windows: Tensor) -> Tensor:
         while True:
             try:
-                parts = torch.split(windows, self._bites or len(windows))
-                return torch.cat([self._run(part) for part in parts])
+                if self._bites is None or self._bites >= len(windows):
+                    return self._run(windows)
+                return torch.cat([self._run(part) for part in torch.split(windows, self._bites)])
             except Exception as error:
                 if not is_out_of_memory(error) or not self._smaller(windows):
                     raise

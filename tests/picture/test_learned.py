@@ -1,0 +1,155 @@
+"""The learned network: what it is handed, what it gives, and that it beats what it replaces."""
+
+import hashlib
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import vapoursynth as vs
+from test_engine_chain import planes, textured, whole, worst
+
+import vsencore
+from vsencore.engine.scaling import resize
+from vsencore.nets import Restorer, Shape, bundled
+from vsencore.nets.bundled import load
+
+core = vs.core
+
+
+def woven(tff=True, format=vs.YUV420P8, length=6, width=96, height=64):
+    clip = textured(length=length, width=width, height=height, format=format)
+    return clip.std.SetFieldBased(2 if tff else 1)
+
+
+@pytest.mark.parametrize("tff", [True, False])
+@pytest.mark.parametrize(("rate", "count"), [("double", 12), ("single", 6)])
+def test_fields_become_frames_of_the_asked_for_size(tff, rate, count):
+    made = vsencore.remaster(woven(tff), 120, rate=rate)
+    assert (made.width, made.height, made.num_frames) == (180, 120, count)
+    assert made.format.id == vs.YUV420P10
+    props = made.get_frame(1).props
+    assert (props["_FieldBased"], props["_SARNum"], props["_SARDen"]) == (0, 1, 1)
+    assert made.fps == woven().fps * (2 if rate == "double" else 1)
+    assert props["_DurationNum"] / props["_DurationDen"] == pytest.approx(float(1 / made.fps))
+
+
+def test_the_sample_aspect_makes_the_width():
+    wide = woven().std.SetFrameProps(_SARNum=64, _SARDen=45)
+    made = vsencore.remaster(wide, 64)
+    assert made.width == 136  # 96 * 64 / 45, even
+
+
+@pytest.mark.parametrize("format", [vs.GRAY8, vs.YUV422P10, vs.YUV444P16])
+def test_every_integer_format_goes_in(format):
+    made = vsencore.remaster(woven(format=format, length=2), 64)
+    gray = core.get_video_format(format).color_family == vs.GRAY
+    assert made.get_frame(0).format.id == (vs.GRAY10 if gray else vs.YUV420P10)
+
+
+def test_any_order_of_requests_gives_the_same_bits():
+    straight = whole(vsencore.remaster(woven(), 96))
+    made = vsencore.remaster(woven(), 96)
+    for n in (11, 2, 7, 0, 7, 11):
+        assert worst([planes(made, n)], [straight[n]]) == 0
+
+
+def test_upside_down_and_bottom_first_is_the_same_show_upside_down():
+    clip = woven(tff=True, format=vs.YUV444P10, length=3)
+    turned = clip.std.FlipVertical().std.SetFieldBased(1)
+    one = whole(vsencore.remaster(clip, 64, format=vs.YUV444P10))
+    other = whole(vsencore.remaster(turned, 64, format=vs.YUV444P10))
+    # Not the dither, which does not turn with the picture.
+    assert worst(one, [[plane[::-1] for plane in frame] for frame in other]) <= 1
+
+
+def test_a_noisy_moving_picture_comes_nearer_the_truth_than_bwdif_and_lanczos_bring_it():
+    dice = np.random.default_rng(3)
+    clean = textured(length=24, width=192, height=160, format=vs.YUV420P8)
+    truth = whole(clean.resize.Spline36(format=vs.YUV420P10))
+    noisy = []
+    for n in range(24):
+        frame = core.std.BlankClip(clean, length=1).get_frame(0).copy()
+        for plane, codes in enumerate(planes(clean, n)):
+            dirt = codes + dice.normal(0, 5, codes.shape)
+            np.asarray(frame[plane])[:] = np.clip(np.rint(dirt), 0, 255)
+        noisy.append(frame)
+    recorded = clean.std.ModifyFrame(clean, lambda n, f: noisy[n])
+    fields = recorded.std.SeparateFields(tff=True)
+    fields = fields.std.SelectEvery(4, [0, 3]).std.DoubleWeave(tff=True)[::2]
+    fields = fields.std.SetFieldBased(2)
+    bobbed = vsencore.deinterlace(fields, "bwdif")
+    peer = whole(vsencore.upscale(bobbed, 160, "lanczos", width=192))
+    ours = whole(vsencore.remaster(fields, 160, width=192))
+
+    def error(made):
+        return np.mean([np.mean((made[n][0] - truth[n][0]) ** 2.0) for n in range(4, 20)])
+
+    assert error(ours) < 0.8 * error(peer)
+
+
+def test_all_the_grain_given_back_is_the_source_on_its_own_lines():
+    clip = woven(format=vs.YUV444P16, length=4, height=96)
+    source = planes(clip, 1)[0][::2]
+
+    def off(grain):
+        made = vsencore.remaster(clip, 96, grain=grain, format=vs.YUV444P16)
+        return np.abs(planes(made, 2)[0][::2][8:-8] - source[8:-8]).mean()
+
+    assert off(1.0) < 0.4 * off(0.0)
+
+
+@pytest.mark.parametrize("kind", ["fields", "frames"])
+def test_without_weights_the_centre_is_enlarged_by_the_kernel_alone(kind):
+    network = Restorer(Shape(kind, 8, 1, 1))
+    window = torch.rand(2, 3, 4, 8, 12)
+    luma, chroma = network(window)
+    down = network.shape.down
+    shift = (0.25 if kind == "fields" else 0.0, 0.0)
+    wanted = resize(window[:, 1, :1], 8 * 2 * down, 24, "bicubic", shift)
+    assert (luma - wanted).abs().max() < 1e-6
+    assert chroma.shape == (2, 2, 8 * down, 12)
+
+
+def test_what_ships_is_whole_small_and_has_its_card():
+    assert bundled.bundled()
+    for one in bundled.bundled().values():
+        content = one.path.read_bytes()
+        assert len(content) == one.size_bytes < 10_000_000
+        assert hashlib.sha256(content).hexdigest() == one.sha256
+        assert one.path.with_suffix(".md").is_file()
+        assert load(one.name).shape.kind == one.kind
+
+
+def test_a_file_of_weights_is_as_good_as_its_name(tmp_path):
+    copy = tmp_path / "mine.safetensors"
+    shutil.copyfile(bundled.bundled()["base"].path, copy)
+    one = vsencore.remaster(woven(length=2), 64)
+    assert worst(whole(one), whole(vsencore.remaster(woven(length=2), 64, model=str(copy)))) == 0
+
+
+def damaged(tmp_path):
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(bundled.bundled()["base"].path.read_bytes()[:5000])
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "hint"),
+    [
+        (lambda path: vsencore.remaster(3), "remaster: clip must be a VapourSynth"),
+        (lambda path: vsencore.remaster(textured()), "does not tell its field order"),
+        (lambda path: vsencore.remaster(woven(), height=99), "height must be an even number"),
+        (lambda path: vsencore.remaster(woven(), grain=2), "grain must be from 0 to 1"),
+        (lambda path: vsencore.remaster(woven(), rate="half"), "rate must be"),
+        (lambda path: vsencore.remaster(woven(), crop_edges=3), "crop_edges must be an even"),
+        (lambda path: vsencore.remaster(woven(), model="bass"), 'no model named "bass"'),
+        (lambda path: vsencore.remaster(woven(), model="x.safetensors"), "no such file"),
+        (lambda path: vsencore.remaster(woven(), model=damaged(path)), "damaged or cut short"),
+        (lambda path: vsencore.remaster(woven(), device="gpu"), "device must be"),
+    ],
+)
+def test_a_wrong_argument_is_one_clear_line(make, hint, tmp_path):
+    with pytest.raises(vs.Error, match=hint) as caught:
+        make(tmp_path)
+    assert "\n" not in str(caught.value)
