@@ -12,7 +12,6 @@ run in turn several times and each shows its best: what else a machine does only
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from typing import Any
 
 import torch
 import vapoursynth as vs
+from peak import peak_mib
 from safetensors.torch import load_file
 from spandrel.architectures.Compact import Compact
 
@@ -199,7 +199,7 @@ def main() -> int:
     frames = given.frames or (400 if given.device.startswith("cuda") else 4)
     if given.case:
         figure = cases(given.device)[given.case](given.folder, frames)
-        peak = _peak_mib()
+        peak = peak_mib()
         on_device = (
             torch.cuda.max_memory_allocated() / 2**20 if given.device.startswith("cuda") else 0.0
         )
@@ -244,15 +244,6 @@ def _table(results: dict[str, dict[str, float]], device: str, frames: int) -> No
     peers = [r["rate"] for case, r in results.items() if case.startswith("vs-realesrgan x2")]
     if peers:
         print(f"chain x2 is {results['chain x2']['rate'] / max(peers):.2f} times the best peer")
-
-
-def _peak_mib() -> float:
-    """This process's own peak; getrusage's counts the process that started it."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    line = next(one for one in status.read_text().splitlines() if one.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
 
 
 def _wait(device: str) -> None:

@@ -9,7 +9,6 @@ line of output, as JSON. A process runs one method, so that its peak memory is t
 
 import argparse
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import vapoursynth as vs
 from numpy.typing import NDArray
+from peak import peak_mib
 
 import vsencore
 
@@ -227,18 +227,9 @@ def main() -> int:
         # Looped here and not at the end of a chain, where the cache would answer for the filters.
         fps, core_s = pace(build(source.std.Loop(_LOOPS)), given.seconds)
         found |= {"fps": fps, "core_s": core_s}
-    found |= {"peak_mib": _peak_mib(), "device_mib": _device_mib()}
+    found |= {"peak_mib": peak_mib(), "device_mib": _device_mib()}
     print(json.dumps(found))
     return 0
-
-
-def _peak_mib() -> float:
-    """This process's own peak; getrusage's counts the process that started it."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    line = next(one for one in status.read_text().splitlines() if one.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
 
 
 def _device_mib() -> float:
