@@ -37,7 +37,7 @@ _FAMILIES: dict[int, Literal["YUV", "GRAY", "RGB"]] = {
     vs.RGB: "RGB",
 }
 # A multiple of the dither's tile and of four lines of chroma; more lines than a kernel sees.
-_STRIP_LINES, _HALO_LINES = 128, 32
+_STRIP_LINES, _HALO_LINES = 128, 16
 
 
 def chain(
@@ -207,13 +207,13 @@ class _Node:
             # scaled is smaller before, and a GPU has the bandwidth.
             strips = frames.device.type == "cpu" and frames.shape[-2:] == self._size
             step = _STRIP_LINES if strips else height
-            parts = []
+            coded = []
             for top in range(0, height, step):
                 first, last = max(0, top - _HALO_LINES), min(height, top + step + _HALO_LINES)
                 part = Pictures(pictures.colour, frames[..., first:last, :] if strips else frames)
                 planes = self._planes(part, (last - first, width))
-                parts.append([_cut(plane, top - first, step, last - first) for plane in planes])
-            coded = [colour.to_code(planes, self._target) for planes in parts]
+                planes = [_cut(plane, top - first, step, last - first) for plane in planes]
+                coded.append(colour.to_code(planes, self._target))
             return [torch.cat(plane, -2) for plane in zip(*coded, strict=True)]
 
     def _planes(self, pictures: Pictures, size: tuple[int, int]) -> list[Tensor]:
