@@ -119,11 +119,11 @@ class Smooth:
 
     @property
     def needs(self) -> Any:
-        """Any precision, three pixels of sight."""
+        """Any precision, a pixel of sight."""
         from vsencore.engine.stage import Needs
 
         every = frozenset({torch.float32, torch.float16, torch.bfloat16})
-        return Needs("rgb", 1, 1, precisions=every)
+        return Needs(receptive_px=1, precisions=every)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Smooth":
         """No weights to move."""
@@ -143,7 +143,7 @@ def three(folder: Path, device: str, frames: int, fused: bool) -> float:
     stages = [Smooth(), ModelStage(find(str(weights(folder, 2)))), Smooth()]
     node = clip(frames + WARM_FRAMES)
     if fused:
-        node = chain(node, stages, device=device, format=vs.YUV420P10)
+        node = chain(node, stages, device=device, format=vs.YUV420P10, matrix="keep")
     else:
         for stage in stages:
             node = chain(node, [stage], device=device, format=vs.YUV420P16, matrix="keep")

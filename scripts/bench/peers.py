@@ -25,7 +25,7 @@ class Rt4ksr:
     """RT4KSR x2; the branch of high frequencies has weight 0 in the release, so it is not run."""
 
     reach, scale = 0, 2
-    needs = Needs("rgb", multiple_of=2, receptive_px=16)
+    needs = Needs(colour="rgb", multiple_of=2, receptive_px=16)
 
     def __init__(self, folder: Path) -> None:
         kept = torch.load(folder / "rt4ksr_x2.pth", map_location="cpu", weights_only=True)
@@ -76,7 +76,7 @@ class Fsrcnn:
     """FSRCNN x2 of luma; chroma is enlarged with the engine's own kernel."""
 
     reach, scale = 0, 2
-    needs = Needs("yuv", receptive_px=16)
+    needs = Needs(colour="yuv", receptive_px=16)
 
     def __init__(self, folder: Path) -> None:
         self._weights = dict(_constants((folder / "FSRCNN_x2.pb").read_bytes()))

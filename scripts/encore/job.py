@@ -30,7 +30,7 @@ from encore.preset import Preset, choose, load, with_settings
 from encore.progress import Reporter
 from encore.render import clip_of, render
 from encore.scan import scan
-from encore.script import FrameRange, output_rate, picture_script
+from encore.script import FrameRange, has_fields, output_rate, picture_script
 from encore.source import Source, open_source
 from encore.verify import Expected, Verified, verify
 
@@ -232,6 +232,11 @@ def _plan_picture(job: _Job) -> None:
     job.clip = clip_of(job.script, log=job.work / "picture.log")
     first = frames.first if frames else 0
     job.start_s = picture.start_s + float(first / job.clip.rate)
+    restore = job.preset.picture.restore
+    if restore.model != "none" and not has_fields(picture, job.preset):
+        job.note(f"the network {restore.model} is not used: it takes fields, and there are none")
+    if restore.model == "none" and restore.grain:
+        job.note("picture.restore.grain is not used: it is the network's, and none is chosen")
     if job.clip.height < picture.height:
         job.note(f"the picture is made smaller: {picture.height} lines to {job.clip.height}")
     job.reporter.say(
@@ -393,11 +398,11 @@ def _check_settings(request: Request, suffix: str) -> None:
         except ZooError as error:
             raise RequestError(f"picture.upscale.model: {error}") from error
     if checked.picture.restore.model != "none":
-        from vsencore.nets.bundled import shape_of
+        from vsencore.nets.bundled import load as load_network
         from vsencore.zoo import ZooError
 
         try:
-            kind = shape_of(checked.picture.restore.model).kind
+            kind = load_network(checked.picture.restore.model).shape.kind
         except ZooError as error:
             raise RequestError(f"picture.restore.model: {error}") from error
         if kind != "fields":

@@ -17,7 +17,7 @@ from encore.facts import PictureFacts, Scan
 from encore.preset import Preset
 from encore.scan import source_arguments
 
-__all__ = ["FrameRange", "output_height", "output_rate", "picture_script"]
+__all__ = ["FrameRange", "has_fields", "output_height", "output_rate", "picture_script"]
 
 _HD_LINES = 1080
 # Two names of one code of H.273 table 2.
@@ -70,7 +70,7 @@ def picture_script(
     lines += [f"clip = core.bs.VideoSource(\n    {path!r}{given},\n)"]
     lines += _as_yuv(picture)
     lines += _facts(picture)
-    network = preset.picture.restore.model != "none" and _has_fields(picture, preset)
+    network = preset.picture.restore.model != "none" and has_fields(picture, preset)
     steps = _network if network else _classical
     lines += steps(picture, preset, device)
     if frames is not None:
@@ -80,7 +80,7 @@ def picture_script(
     return "\n".join(lines)
 
 
-def _has_fields(picture: PictureFacts, preset: Preset) -> bool:
+def has_fields(picture: PictureFacts, preset: Preset) -> bool:
     """Whether the clip's frames are two fields each, of two moments."""
     fielded = picture.structure not in ("progressive", "telecine")
     return fielded and preset.picture.deinterlace.method != "none"
@@ -90,7 +90,7 @@ def _network(picture: PictureFacts, preset: Preset, device: str) -> list[str]:
     restore = preset.picture.restore
     grain = f", grain={restore.grain!r}" if restore.grain else ""
     edges = preset.picture.crop.edges
-    cut = f", crop_edges={edges + edges % 2}" if edges else ""
+    cut = f", crop_edges={edges + -edges % 4}" if edges else ""
     return [
         *_crop(picture, preset, lines=4),
         f"clip = vsencore.remaster(clip, height={output_height(picture, preset)}, "
@@ -125,7 +125,9 @@ def _classical(picture: PictureFacts, preset: Preset, device: str) -> list[str]:
 
 def _whole_path(model: str) -> str:
     """A file is written with its whole path: the script runs from another folder."""
-    return os.path.abspath(model) if os.path.exists(model) else model
+    # A file has an ending; a folder that happens to be named as a model is no file.
+    file = os.path.splitext(model)[1] and os.path.isfile(model)
+    return os.path.abspath(model) if file else model
 
 
 def _as_yuv(picture: PictureFacts) -> list[str]:
@@ -201,7 +203,7 @@ def _crop(picture: PictureFacts, preset: Preset, *, lines: int) -> list[str]:
     def rounded(border: int, step: int) -> int:
         return border + -border % step
 
-    columns = 2 if lines > 1 else 1
+    columns = 4 if lines > 1 else 1  # of 4:1:1 too
     return [
         f"clip = clip.std.Crop(left={rounded(borders.left, columns)}, "
         f"right={rounded(borders.right, columns)}, "

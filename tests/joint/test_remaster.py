@@ -330,6 +330,16 @@ def test_a_network_that_is_none_is_refused_before_the_recording_is_read(tmp_path
         do(tmp_path / "not-there.mkv", tmp_path / "o.mkv", f"picture.restore.model={model}")
 
 
+def test_a_network_of_fields_that_finds_none_is_told(tmp_path):
+    source = tmp_path / "progressive.mkv"
+    command = [program(), "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x240:duration=0.4"]
+    command += ["-c:v", "libx264", "-preset", "ultrafast", str(source)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    result = do(source, tmp_path / "o.mkv", "picture.restore.model=base")
+    notes = json.loads(result.report.read_text())["notes"]
+    assert any("the network base is not used" in note for note in notes)
+
+
 def test_large_pictures_are_not_made_smaller_by_auto(tmp_path):
     source = tmp_path / "uhd.mkv"
     command = [

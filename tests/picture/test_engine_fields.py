@@ -157,3 +157,50 @@ def test_strips_of_a_large_picture_leave_no_seam(monkeypatch):
     strips = whole(chain(clip, [Pick(0, 0)]))
     monkeypatch.setattr(bridge, "_STRIP_LINES", 4096)
     assert worst(strips, whole(chain(clip, [Pick(0, 0)]))) == 0
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_beyond_a_cut_or_an_end_stands_a_field_of_the_same_parity(batch):
+    shots = [textured(length=4, width=80, height=64, seed=seed) for seed in (1, 2)]
+    fields = (shots[0] + shots[1]).std.SetFieldBased(2).std.SeparateFields(tff=True)
+    # Each field's luma is its own, so a window tells which fields it holds.
+    source = whole(fields)
+    for n, first, last in ((0, 0, 7), (7, 0, 7), (8, 8, 15), (15, 8, 15), (3, 0, 7)):
+        stage = Bob(reach=2)
+        made = chain(fields, [stage], batch=batch)
+        made.get_frame(n).close()
+        window = torch.cat(stage.seen)[n % batch, :, 0]
+        for slot, at in enumerate(range(n - 2, n + 3)):
+            if at < first:
+                at = first if (at - first) % 2 == 0 else first + 1
+            if at > last:
+                at = last if (at - last) % 2 == 0 else last - 1
+            wanted = (source[at][0] - 16) / 219
+            got = window[slot].numpy()
+            got = got[::-1] if n % 2 else got
+            assert np.abs(got - wanted).max() < 0.01, (n, slot, at)
+
+
+def test_a_shape_that_changes_is_told_by_the_sample_aspect():
+    clip = textured(length=1).std.SetFrameProps(_SARNum=16, _SARDen=15)
+    props = chain(clip, [], height=48, width=96).get_frame(0).props
+    assert (props["_SARNum"], props["_SARDen"]) == (4, 5)  # 16/15 * 72/96
+
+
+def test_grey_keeps_the_colour_that_it_was_tagged_with():
+    clip = textured(length=1, format=vs.GRAY8)
+    props = chain(clip, [Pick(0, 0)], height=720).get_frame(0).props
+    assert (props["_Matrix"], props["_Primaries"]) == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("make", "hint"),
+    [
+        (lambda: chain(textured(width=640, height=16), [], height=16000), "is the most"),
+        (lambda: chain(textured(width=63, height=47, format=vs.RGB24), [], format=vs.YUV420P8),
+         "cannot have the chroma"),
+    ],
+)  # fmt: skip
+def test_a_size_that_no_frame_has_is_refused_before_it_is_made(make, hint):
+    with pytest.raises(vs.Error, match=hint):
+        make()

@@ -13,12 +13,7 @@ Facts (field order, colour, sample aspect, time) are read from frame properties 
 result; `tag` writes those that a source filter could not know.
 """
 
-import os
 from typing import TYPE_CHECKING, Any
-
-# Before torch first takes memory: features of a network are hundreds of MB a frame, and mapping
-# them in pages of 4 KiB costs a CPU up to half its time. On Linux torch then asks for huge pages.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 from .fields import deinterlace, inverse_telecine
 from .restore import restore
@@ -49,6 +44,10 @@ _ON_TORCH = {
     "model": ".models",
     "remaster": ".learned",
 }
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_ON_TORCH]
 
 
 def __getattr__(name: str) -> Any:

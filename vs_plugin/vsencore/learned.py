@@ -116,7 +116,8 @@ def remaster(
         matrix: "auto" (SD colour becomes BT.709 above 576 lines), "keep", or "709".
         format: A YUV or Gray integer format of VapourSynth; None is YUV420P10, or GRAY10 for Gray.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto", "fp32", "bf16" or "fp16" for the network.
+        precision: "auto", "fp32", "bf16" or "fp16" for the network and the pictures it adds to;
+            bf16 costs up to two codes of 10 bit.
 
     Returns:
         The frames, limited range, chroma left-sited; colour, aspect and duration are true for them,
@@ -133,6 +134,7 @@ def remaster(
     check_choice("remaster", "rate", rate, ("double", "single"))
     check_whole("remaster", "crop_edges", crop_edges, 0, (clip.width - 1) // 2, even=True)
     top_first = top_field_first("remaster", clip, tff)
+    _check_lines(clip, crop_edges)
     try:
         shape = shape_of(model)
     except ZooError as error:
@@ -142,24 +144,54 @@ def remaster(
     if width is None:
         shown = clip.width - 2 * crop_edges
         width = square_width(shown, clip.height, sample_aspect(clip), height)
+        if not 16 <= width <= 16384:
+            raise vs.Error(
+                f"remaster: {height} lines of this shape would be {width} columns wide, and 16 to"
+                " 16384 can be made; give a width, or other lines"
+            )
     if format is None:
         format = vs.GRAY10 if clip.format.color_family == vs.GRAY else vs.YUV420P10
     fields = clip.std.Crop(left=crop_edges, right=crop_edges).std.SetFieldBased(
         2 if top_first else 1
     )
-    frames = chain(
-        fields.std.SeparateFields(tff=top_first),
-        [RestorerStage(model, shape, grain)],
-        height=height,
-        width=width,
-        format=format,
-        matrix=matrix,
-        device=device,
-        precision=precision,
-    )
+    try:
+        frames = chain(
+            fields.std.SeparateFields(tff=top_first),
+            [RestorerStage(model, shape, grain)],
+            height=height,
+            width=width,
+            format=format,
+            matrix=matrix,
+            device=device,
+            precision=precision,
+        )
+    except ZooError as error:
+        raise vs.Error(f"remaster: {error}") from error
     frames = frames.std.SetFrameProps(_SARNum=1, _SARDen=1)
     if rate == "double":
         return frames
-    return frames.std.SelectEvery(2, [0]).std.CopyFrameProps(
-        clip, props=["_DurationNum", "_DurationDen"]
-    )
+    firsts, seconds = frames.std.SelectEvery(2, [0]), frames.std.SelectEvery(2, [1])
+    # A shot's last frame is told by its second field.
+    firsts = firsts.std.CopyFrameProps(seconds, props=["_SceneChangeNext"])
+    return firsts.std.CopyFrameProps(clip, props=["_DurationNum", "_DurationDen"])
+
+
+def _check_lines(clip: vs.VideoNode, crop_edges: int) -> None:
+    """Refuse what cannot be parted into fields, or cut, without chroma being torn from luma."""
+    if "_Field" in clip.get_frame(0).props:
+        raise vs.Error("remaster: clip must be woven frames, and these are separated fields")
+    if clip.format.subsampling_h > 1:
+        raise vs.Error(
+            f"remaster: clip must have chroma at every line or every second, not {clip.format.name}"
+        )
+    lines, columns = 2 << clip.format.subsampling_h, 1 << clip.format.subsampling_w
+    if clip.height % lines:
+        raise vs.Error(
+            f"remaster: clip must have a multiple of {lines} lines to hold fields of"
+            f" {clip.format.name}, not {clip.height}; crop it first"
+        )
+    if crop_edges % columns:
+        raise vs.Error(
+            f"remaster: crop_edges must be a multiple of {columns} for {clip.format.name},"
+            f" not {crop_edges}"
+        )

@@ -1,4 +1,4 @@
-"""Any single-frame model that spandrel reads, as a stage of the engine and as a filter."""
+"""Single-frame models of whole pictures that spandrel reads, as a stage and as a filter."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -11,6 +11,7 @@ Integers cross the border, not floats: a 3840x2160 frame of YUV420P10 is 25 MB, 
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from ..arguments import check_choice, check_clip, check_whole
 from ..colour import read_colour, wanted_colour
+from ..geometry import sample_aspect
 from . import colour, light, scaling
 from .chain import Chain, Pictures
 from .colour import Signal
@@ -30,6 +32,7 @@ __all__ = ["chain", "scenes"]
 
 _ATTACHED = "EncoreBlock"
 _LANES = 3
+_MOST_PX = 65536
 _PARITIES: dict[object, colour.Field] = {0: "bottom", 1: "top"}
 _FAMILIES: dict[int, Literal["YUV", "GRAY", "RGB"]] = {
     vs.YUV: "YUV",
@@ -37,7 +40,7 @@ _FAMILIES: dict[int, Literal["YUV", "GRAY", "RGB"]] = {
     vs.RGB: "RGB",
 }
 # A multiple of the dither's tile and of four lines of chroma; more lines than a kernel sees.
-_STRIP_LINES, _HALO_LINES = 128, 16
+_STRIP_LINES, _HALO_LINES = 256, 16
 
 
 def chain(
@@ -99,8 +102,13 @@ def chain(
     size = _size(*made, height, width)
     source = _signal(clip)
     target = _target(clip, source, format, matrix, size[0])
+    _check_size(size, target)
     batch = batch or chosen.batch(*made)
-    return _Node(clip, stages, chosen, source, target, size, min(batch, clip.num_frames)).clip
+    batch = min(batch, clip.num_frames)
+    aspect = None
+    if height is not None and width is not None:  # the shape may change, and its pixels with it
+        aspect = sample_aspect(clip) * Fraction(made[1] * height, made[0] * width)
+    return _Node(clip, stages, chosen, source, target, size, batch, aspect).clip
 
 
 def scenes(clip: vs.VideoNode) -> vs.VideoNode:
@@ -138,8 +146,10 @@ class _Node:
         target: Signal,
         size: tuple[int, int],
         batch: int,
+        aspect: Fraction | None,
     ) -> None:
         self._source, self._target, self._size = source, target, size
+        self._aspect = aspect
         self._matrix = _matrix(target)
         self._chain = Chain(stages, clip.num_frames, batch, chosen, _recolour(self._matrix))
         on_cuda = chosen.device.type == "cuda"
@@ -248,6 +258,9 @@ class _Node:
             del out.props["_ChromaLocation"]
         if "_Field" in out.props:
             del out.props["_Field"]
+        if self._aspect is not None:
+            out.props["_SARNum"] = self._aspect.numerator
+            out.props["_SARDen"] = self._aspect.denominator
 
 
 @dataclass(frozen=True)
@@ -446,7 +459,9 @@ def _target(
     integer = wanted.sample_type == vs.INTEGER and wanted.bits_per_sample <= 16
     if not integer or wanted.color_family not in _FAMILIES:
         raise vs.Error(f"chain: format must be YUV, Gray or RGB integers, not {wanted.name}")
-    told = wanted_colour(read_colour(clip), matrix, height)
+    told = read_colour(clip)
+    if source.family != "GRAY":  # luma alone cannot change its matrix; its tags go on as they came
+        told = wanted_colour(told, matrix, height)
     family = _FAMILIES[wanted.color_family]
     of_matrix = told.matrix
     if family == "RGB":
@@ -477,6 +492,22 @@ def _size(
     if width is None:
         return height, round(made_width * height / made_height / 2) * 2
     return height, width
+
+
+def _check_size(size: tuple[int, int], target: Signal) -> None:
+    """Refuse a size that no frame has, before any memory is asked for it."""
+    height, width = size
+    if not (1 <= height <= _MOST_PX and 1 <= width <= _MOST_PX):
+        raise vs.Error(
+            f"chain: the result would be {width}x{height}, and {_MOST_PX} is the most;"
+            " give a height and a width"
+        )
+    across, down = target.subsampling
+    if width % (1 << across) or height % (1 << down):
+        raise vs.Error(
+            f"chain: a result of {width}x{height} cannot have the chroma of its format;"
+            " give an even height and width, or a format of 4:4:4"
+        )
 
 
 def _format_id(signal: Signal) -> int:

@@ -142,7 +142,8 @@ class Chain:
             return [n]
         around = range(max(0, n - stage.reach), min(self.length, n + stage.reach + 1))
         cuts = {at for at in around if at > 0 and self._flags(at, source).cut_prev}
-        return light.window_indices(n, stage.reach, cuts, self.length)
+        fields = stage.needs.fields
+        return light.window_indices(n, stage.reach, cuts, self.length, fields=fields)
 
     def _frame(self, level: int, n: int, colour: Colour, source: "_Source") -> Tensor:
         """Frame n (1, 3, H, W) after `level` stages, in a colour model, ready for a stage."""

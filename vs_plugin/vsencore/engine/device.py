@@ -30,7 +30,7 @@ class Place:
     work_bytes: int
 
     def batch(self, height: int, width: int) -> int:
-        """How many frames of this size (the stages' input) are filtered at once.
+        """How many frames of this size (the stages' largest result) are filtered at once.
 
         On a CPU one: more only spends memory (measured by scripts/bench/engine.py).
         """

@@ -181,16 +181,16 @@ def equalise(
     """Give the frames of windows (..., K, 3, H, W) the stage light of their centres.
 
     `minis` (..., K, 3, h, w) are their miniatures, R'G'B'. `to_rgb` and `from_rgb` turn frames
-    (M, 3, H, W) of another colour model to R'G'B' and back. A frame of which no cell would change
-    by half a code of 8 bit is left as it is: under calm light nothing is done, and costs nothing.
-    Returns the frames and the confidence (..., K, 1, h, w); the centre comes back as it was, with a
+    (M, 3, H, W) of another colour model to R'G'B' and back. A frame whose cells keep their means
+    within half a code of 8 bit is left as it is: under calm light nothing is done, and costs
+    nothing. Returns the frames and the confidence (..., K, 1, h, w); the centre comes back as it was, with a
     confidence of 1.
     """
     centre = minis.shape[-4] // 2
     gain, offset, confidence = light_map(minis, minis[..., centre : centre + 1, :, :, :])
     change = (minis * (gain - 1) + offset).abs().amax((-3, -2, -1))
-    other = change > _UNSEEN
-    if not bool(other.any()):
+    other = (change > _UNSEEN).nonzero(as_tuple=True)
+    if not len(other[0]):
         return windows, confidence
     frames = windows[other]
     rgb = frames if to_rgb is None else to_rgb(frames)
@@ -200,16 +200,27 @@ def equalise(
     return windows, confidence
 
 
-def window_indices(n: int, reach: int, cuts: Collection[int], length: int) -> list[int]:
+def window_indices(
+    n: int, reach: int, cuts: Collection[int], length: int, *, fields: bool = False
+) -> list[int]:
     """Give the frames n - reach .. n + reach, those beyond a cut or an end replaced.
 
     `cuts` are the frames that begin a shot; those near n are enough. A frame beyond one of them is
-    replaced by the nearest on n's side.
+    replaced by the nearest on n's side; of `fields`, by the nearest of its own parity, since a
+    network expects other lines there (in a shot of one field there is none, and it stands alone).
     """
     first = max((cut for cut in cuts if n - reach < cut <= n), default=n - reach)
     last = min((cut - 1 for cut in cuts if n < cut <= n + reach), default=n + reach)
     first, last = max(first, 0), min(last, length - 1)
-    return [min(max(at, first), last) for at in range(n - reach, n + reach + 1)]
+
+    def replaced(at: int) -> int:
+        nearest = min(max(at, first), last)
+        if not fields or (nearest - at) % 2 == 0:
+            return nearest
+        inward = nearest + (1 if at < first else -1)
+        return inward if first <= inward <= last else nearest
+
+    return [replaced(at) for at in range(n - reach, n + reach + 1)]
 
 
 def _structures(minis: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ __all__ = ["Colour", "Needs", "Stage", "check_stage", "growth"]
 type Colour = Literal["rgb", "yuv"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Needs:
     """What a stage wants of its pictures.
 

@@ -55,8 +55,9 @@ def shape_of(model: str) -> Shape:
 def load(model: str) -> Restorer:
     """A network with its weights, on the CPU in float32, for inference only; raises as above."""
     weights = _read(model)
-    network = Restorer(_shape(model, weights))
+    shape = _shape(model, weights)
     try:
+        network = Restorer(shape)
         network.load_state_dict(weights.tensors)
     except RuntimeError as error:
         raise ZooError(f"{model}: the weights do not fit the network that they name") from error

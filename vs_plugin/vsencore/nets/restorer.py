@@ -25,6 +25,8 @@ __all__ = ["Restorer", "Shape"]
 
 # A field's lines, drawn out over a frame's, begin a quarter of a field line above the frame's.
 _TOP_FIELD = 0.25
+# What a header may say; a file that says more is no network of ours.
+_BOUNDS = {"channels": (1, 1024), "blocks": (1, 128), "reach": (1, 8), "scale": (1, 2)}
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ class Shape:
         if kind not in ("fields", "frames"):
             raise ValueError(f"kind is {kind!r}")
         numbers = {name: int(facts[name]) for name in ("channels", "blocks", "reach", "scale")}
+        for name, (least, most) in _BOUNDS.items():
+            if not least <= numbers[name] <= most:
+                raise ValueError(f"{name} is {numbers[name]}")
         return cls("fields" if kind == "fields" else "frames", **numbers)
 
 
