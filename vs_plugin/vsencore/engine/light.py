@@ -183,8 +183,8 @@ def equalise(
     `minis` (..., K, 3, h, w) are their miniatures, R'G'B'. `to_rgb` and `from_rgb` turn frames
     (M, 3, H, W) of another colour model to R'G'B' and back. A frame whose cells keep their means
     within half a code of 8 bit is left as it is: under calm light nothing is done, and costs
-    nothing. Returns the frames and the confidence (..., K, 1, h, w); the centre comes back as it was, with a
-    confidence of 1.
+    nothing. Returns the frames and the confidence (..., K, 1, h, w); the centre comes back as it
+    was, with a confidence of 1.
     """
     centre = minis.shape[-4] // 2
     gain, offset, confidence = light_map(minis, minis[..., centre : centre + 1, :, :, :])
