@@ -174,11 +174,7 @@ def _lit_alike(pictures: Tensor, parities: Sequence[colour.Field]) -> Tensor:
     small = [
         light.miniature(one[None], parity) for one, parity in zip(pictures, parities, strict=True)
     ]
-    lit, trust = light.equalise(pictures[None], _rgb(torch.cat(small))[None], _rgb, _yuv)
-    large = torch.nn.functional.interpolate(
-        trust[0], pictures.shape[-2:], mode="bilinear", align_corners=False
-    )
-    return torch.cat([lit[0], large], 1)
+    return light.with_trust(pictures[None], _rgb(torch.cat(small))[None], _rgb, _yuv)[0]
 
 
 def _rgb(frames: Tensor) -> Tensor:

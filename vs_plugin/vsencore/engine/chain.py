@@ -164,17 +164,12 @@ class Chain:
         """Windows whose neighbours have the centre's stage light, and how far to trust that."""
         minis = torch.stack([torch.cat([source.miniature(n) for n in w]) for w in windows])
         yuv = stage.needs.colour == "yuv"
-        lit, trust = light.equalise(
+        return light.with_trust(
             stacked,
             minis,
             lambda frames: self._recolour(frames.float(), "rgb") if yuv else frames.float(),
             lambda frames: self._recolour(frames, "yuv") if yuv else frames,
         )
-        large = functional.interpolate(
-            trust.flatten(0, 1), lit.shape[-2:], mode="bilinear", align_corners=False
-        )
-        trusted = large.view(*lit.shape[:2], *large.shape[1:]).to(stacked.dtype)
-        return torch.cat([lit, trusted], 2)
 
 
 class _Source:

@@ -36,6 +36,7 @@ __all__ = [
     "light_map",
     "miniature",
     "window_indices",
+    "with_trust",
 ]
 
 LOOK = 4
@@ -198,6 +199,24 @@ def equalise(
     windows = windows.clone()
     windows[other] = (lit if from_rgb is None else from_rgb(lit)).to(windows.dtype)
     return windows, confidence
+
+
+def with_trust(
+    windows: Tensor,
+    minis: Tensor,
+    to_rgb: Callable[[Tensor], Tensor] | None = None,
+    from_rgb: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Give windows (N, K, 3, H, W) as `equalise` does, its confidence as a fourth channel.
+
+    What a network is handed, in training and in a chain.
+    """
+    lit, trust = equalise(windows, minis, to_rgb, from_rgb)
+    large = functional.interpolate(
+        trust.flatten(0, 1), lit.shape[-2:], mode="bilinear", align_corners=False
+    )
+    trusted = large.view(*lit.shape[:2], *large.shape[1:]).to(lit.dtype)
+    return torch.cat([lit, trusted], 2)
 
 
 def window_indices(
