@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from encore.degradation import Recipe, Recording, draw, light_up, record
 from encore.degradation.recipe import Damage, Light, System
 
-__all__ = ["CASES", "PHOTOS", "QUICK", "Case", "clean", "film", "make", "recipe"]
+__all__ = ["CASES", "PHOTOS", "PROGRESSIVE", "QUICK", "Case", "clean", "film", "make", "recipe"]
 
 Pictures = NDArray[np.uint8]
 
@@ -40,6 +40,7 @@ class Case:
     light: Light
     damage: Damage
     seed: int
+    interlaced: bool = True
 
 
 _ROOM = "room_people_1080p.mp4"
@@ -58,13 +59,24 @@ CASES = (
     Case("photos 1", PHOTOS, 0, "pal", "strobe", "light", 41),
     Case("photos 2", PHOTOS, 0, "ntsc", "show", "heavy", 42),
 )
+PROGRESSIVE = (
+    Case("room 4", _ROOM, 20, "pal", "show", "heavy", 51, interlaced=False),
+    Case("juggle 4", _JUGGLE, 100, "ntsc", "calm", "light", 52, interlaced=False),
+    Case("bunny 4", _BUNNY, 7, "pal", "strobe", "heavy", 53, interlaced=False),
+)
 QUICK = ("room 1", "juggle 1", "bunny 1")
 
 
 def recipe(case: Case) -> Recipe:
     """What is done to the case's picture."""
     rng = np.random.default_rng(case.seed)
-    return draw(rng, system=case.system, light=case.light, damage=case.damage)
+    return draw(
+        rng,
+        system=case.system,
+        light=case.light,
+        damage=case.damage,
+        interlaced=case.interlaced,
+    )
 
 
 def clean(case: Case, moments: int, data: Path) -> Pictures:

@@ -29,7 +29,7 @@ __all__ = [
     "available",
     "bob",
     "clip_of",
-    "interlaced",
+    "recording",
     "undamaged",
     "write",
 ]
@@ -53,8 +53,15 @@ class Order:
     peers: Path
 
 
+def _whole(clip: vs.VideoNode, method: str) -> vs.VideoNode:
+    """Whole frames; a progressive recording has them."""
+    if clip.get_frame(0).props["_FieldBased"] == 0:
+        return clip
+    return vsencore.deinterlace(clip, method)
+
+
 def _qtgmc(clip: vs.VideoNode) -> vs.VideoNode:
-    return vsencore.restore(vsencore.deinterlace(clip, "qtgmc"))
+    return vsencore.restore(_whole(clip, "qtgmc"))
 
 
 def _scaled(clip: vs.VideoNode, order: Order, method: str) -> vs.VideoNode:
@@ -77,9 +84,7 @@ def _published(clip: vs.VideoNode, order: Order, name: str) -> vs.VideoNode:
 
 
 PEERS: dict[str, Build] = {
-    "bwdif + lanczos": lambda clip, order: _scaled(
-        vsencore.deinterlace(clip, "bwdif"), order, "lanczos"
-    ),
+    "bwdif + lanczos": lambda clip, order: _scaled(_whole(clip, "bwdif"), order, "lanczos"),
     "qtgmc + degrain + nnedi3": lambda clip, order: _scaled(_qtgmc(clip), order, "nnedi3"),
     "qtgmc + degrain + rt4ksr": lambda clip, order: _published(clip, order, "rt4ksr"),
     "qtgmc + degrain + fsrcnn": lambda clip, order: _published(clip, order, "fsrcnn"),
@@ -119,15 +124,15 @@ def clip_of(frames: Sequence[Planes], format: int, rate: tuple[int, int]) -> vs.
     return blank.std.ModifyFrame(blank, lambda n, f: held[n])
 
 
-def interlaced(folder: Path) -> vs.VideoNode:
-    """The judged case's recording, woven, with all that a source filter would say of it."""
+def recording(folder: Path) -> vs.VideoNode:
+    """The judged case's recording, with all that a source filter would say of it."""
     about = json.loads((folder / "about.json").read_text())
     planes = [np.load(folder / f"{name}.npy") for name in "yuv"]
     pal = about["system"] == "pal"
     frames = list(zip(*planes, strict=True))
     clip = clip_of(frames, vs.YUV420P8, (25, 1) if pal else (30000, 1001))
     return clip.std.SetFrameProps(
-        _FieldBased=2 if about["top_first"] else 1,
+        _FieldBased=(2 if about["top_first"] else 1) if about["interlaced"] else 0,
         _Matrix=5 if pal else 6,
         _Primaries=5 if pal else 6,
         _Transfer=6,
@@ -139,8 +144,11 @@ def interlaced(folder: Path) -> vs.VideoNode:
 def bob(folder: Path) -> vs.VideoNode:
     """What is there: each field drawn out over the frame, each in its own place."""
     about = json.loads((folder / "about.json").read_text())
+    if not about["interlaced"]:
+        size = about["width"], about["height"]
+        return recording(folder).resize.Bicubic(*size, format=vs.YUV420P10)
     top_first = about["top_first"]
-    fields = interlaced(folder).std.SeparateFields(tff=top_first).std.SetFieldBased(0)
+    fields = recording(folder).std.SeparateFields(tff=top_first).std.SetFieldBased(0)
 
     def drawn(first: int, top: bool) -> vs.VideoNode:
         # A top field's lines lie a quarter of a field line above where a frame's would.
@@ -220,7 +228,7 @@ def main() -> int:
             matrix="keep",
         )
 
-    source = interlaced(given.folder)
+    source = recording(given.folder)
     write(build(source), given.out)
     found: dict[str, float] = {}
     if given.seconds > 0:

@@ -1,7 +1,8 @@
 """How near each method comes to the truth: judged SD recordings remastered, and measured.
 
-    sh scripts/run python scripts/bench/picture.py [--quick] [--weights NAME_OR_FILE ...]
-        [--moments 24] [--device auto] [--seconds 4] [--json FILE] [--sheets DIR]
+    sh scripts/run python scripts/bench/picture.py [--quick | --progressive]
+        [--weights NAME_OR_FILE ...] [--moments 24] [--device auto] [--seconds 4] [--json FILE]
+        [--sheets DIR]
 
 `judged` makes the recordings, `methods` runs each method in a process of its own, `metrics` holds
 the result to the truth at the truth's size, in the recording's own matrix. Printed are a table a
@@ -33,6 +34,7 @@ from metrics import Film
 
 from encore.ffmpeg import last_words
 from vsencore.nets.bundled import bundled
+from vsencore.nets.restorer import Kind
 
 __all__: list[str] = []
 
@@ -99,14 +101,17 @@ def main() -> int:
     """Run everything; the exit code."""
     given = _arguments()
     data = Path(os.environ.get("ENCORE_DATA", _ROOT.parent / "shared" / "data"))
+    cases = judged.PROGRESSIVE if given.progressive else judged.CASES
     chosen = [
         case
-        for case in judged.CASES
+        for case in cases
         if not (given.case or given.quick) or case.name in (given.case or judged.QUICK)
     ]
     names, notes = methods.available(data / "peers")
     wanted = [name for name in names if given.peer is None or name in given.peer]
-    asked = [Method(name, name) for name in wanted] + _ours(given.weights)
+    asked = [Method(name, name) for name in wanted] + _ours(
+        given.weights, "frames" if given.progressive else "fields"
+    )
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores,", end=" ")
     print(f"{vs.core.num_threads} threads, device {given.device}; {given.moments} moments a case,")
     print(f"the first and last {DROP} not judged; {len(chosen)} cases, {len(asked)} methods\n")
@@ -137,6 +142,9 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="three cases instead of all")
+    parser.add_argument(
+        "--progressive", action="store_true", help="progressive recordings: nothing to deinterlace"
+    )
     parser.add_argument("--case", action="append", help="only this one; may be repeated")
     parser.add_argument("--weights", action="append", help="ours: a name or a file; repeatable")
     parser.add_argument("--peer", action="append", help="only this peer; may be repeated")
@@ -149,15 +157,19 @@ def _arguments() -> argparse.Namespace:
     given = parser.parse_args()
     if given.moments % 2 or not 12 <= given.moments <= 24:
         parser.error(f"--moments must be even, 12 to 24, not {given.moments}")
-    names = {case.name for case in judged.CASES}
+    names = {case.name for case in (judged.PROGRESSIVE if given.progressive else judged.CASES)}
+    if given.progressive and given.quick:
+        parser.error("--quick is of the interlaced cases")
     if given.case and not set(given.case) <= names:
         parser.error(f"--case must be one of {', '.join(sorted(names))}")
+    if given.peer and not set(given.peer) <= set(methods.PEERS):
+        parser.error(f"--peer must be one of {', '.join(methods.PEERS)}")
     return given
 
 
-def _ours(weights: Sequence[str] | None) -> list[Method]:
-    """Ours by the weights that were asked for; by default by all that ship and take fields."""
-    chosen = weights or [name for name, one in bundled().items() if one.kind == "fields"]
+def _ours(weights: Sequence[str] | None, kind: Kind) -> list[Method]:
+    """Ours by the weights that were asked for; by default by all of a kind that ship."""
+    chosen = weights or [name for name, of in bundled() if of == kind]
     return [Method(methods.OURS + _stem(one), "remaster", one) for one in chosen]
 
 

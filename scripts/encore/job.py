@@ -24,13 +24,13 @@ from encore import __version__, encode
 from encore.decoding import decoded_throughout
 from encore.encode import PICTURE_SUFFIXES, SOUND_SUFFIXES, Clip
 from encore.errors import JobError, RequestError
-from encore.facts import Scan, SoundFacts, StreamFacts
+from encore.facts import PictureFacts, Scan, SoundFacts, StreamFacts
 from encore.mux import Plan, chapters_within, mux, plan
 from encore.preset import Preset, choose, load, with_settings
 from encore.progress import Reporter
 from encore.render import clip_of, render
 from encore.scan import scan
-from encore.script import FrameRange, has_fields, output_rate, picture_script
+from encore.script import FrameRange, has_fields, output_rate, picture_script, uses_network
 from encore.source import Source, open_source
 from encore.verify import Expected, Verified, verify
 
@@ -225,6 +225,7 @@ def _plan_picture(job: _Job) -> None:
                 f"--range holds no frame: the picture lasts {picture.duration_s:.2f} s at "
                 f"{float(rate):.3f} frames a second"
             )
+    _check_network(picture, job.preset)
     job.script = job.work / "picture.vpy"
     job.script.write_text(
         picture_script(job.scan, job.preset, frames, job.request.device), encoding="utf-8"
@@ -233,9 +234,10 @@ def _plan_picture(job: _Job) -> None:
     first = frames.first if frames else 0
     job.start_s = picture.start_s + float(first / job.clip.rate)
     restore = job.preset.picture.restore
-    if restore.model != "none" and not has_fields(picture, job.preset):
-        job.note(f"the network {restore.model} is not used: it takes fields, and there are none")
-    if restore.model == "none" and restore.grain:
+    if restore.model != "none" and not uses_network(picture, job.preset):
+        why = "picture.restore.strength is 0" if restore.strength == 0 else "fields are left woven"
+        job.note(f"the network {restore.model} is not used: {why}")
+    if restore.model == "none" and restore.method != "framenet" and restore.grain:
         job.note("picture.restore.grain is not used: it is the network's, and none is chosen")
     if job.clip.height < picture.height:
         job.note(f"the picture is made smaller: {picture.height} lines to {job.clip.height}")
@@ -382,6 +384,21 @@ def _checked_output(request: Request) -> Path:
     return output
 
 
+def _check_network(picture: PictureFacts, preset: Preset) -> None:
+    """Refuse weights for the other kind of pictures."""
+    if not uses_network(picture, preset):
+        return
+    from vsencore.nets.bundled import shape_of
+    from vsencore.zoo import ZooError
+
+    try:
+        shape_of(
+            preset.picture.restore.model, "fields" if has_fields(picture, preset) else "frames"
+        )
+    except ZooError as error:
+        raise RequestError(f"picture.restore.model: {error}, which this recording has") from error
+
+
 def _check_settings(request: Request, suffix: str) -> None:
     """Refuse what is wrong before the recording is looked at, which takes its time."""
     if request.preset != "auto":
@@ -398,15 +415,13 @@ def _check_settings(request: Request, suffix: str) -> None:
         except ZooError as error:
             raise RequestError(f"picture.upscale.model: {error}") from error
     if checked.picture.restore.model != "none":
-        from vsencore.nets.bundled import load as load_network
+        from vsencore.nets.bundled import check
         from vsencore.zoo import ZooError
 
         try:
-            kind = load_network(checked.picture.restore.model).shape.kind
+            check(checked.picture.restore.model)
         except ZooError as error:
             raise RequestError(f"picture.restore.model: {error}") from error
-        if kind != "fields":
-            raise RequestError("picture.restore.model: this network restores frames, not fields")
 
 
 def _tell_damage(job: _Job) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from encore.errors import FAILED, JobError, RequestError
 from encore.progress import Mode, reporter
 
 if TYPE_CHECKING:
+    from vsencore.nets.bundled import Bundled
     from vsencore.zoo.library import Kept
     from vsencore.zoo.registry import Entry
 
@@ -31,11 +33,12 @@ Progress = Annotated[Mode, typer.Option("--progress", help="How progress is told
 @models.command("list")
 def models_list() -> None:
     """Every model that has a name: what it is for, and where it is."""
+    from vsencore.nets.bundled import bundled
     from vsencore.zoo import library, registry
 
     here = library.kept()
     names = {one.name for one in here}
-    rows = [_HEADINGS, *map(_kept_row, here)]
+    rows = [_HEADINGS, *map(_own_row, bundled().values()), *map(_kept_row, here)]
     rows += [_entry_row(one) for one in registry.entries().values() if one.name not in names]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -75,20 +78,24 @@ def models_check(
     name: Annotated[str | None, typer.Argument(help="One model; else all that are here.")] = None,
 ) -> None:
     """Verify every model that is here: size, sha256, and that it runs."""
+    from vsencore.nets.bundled import bundled
     from vsencore.zoo import ZooError, library
 
+    own = [one for one in bundled().values() if name in (None, one.name)]
     with _asked():
         chosen = [one for one in library.kept() if name in (None, one.name)]
-        if name is not None and not chosen:
+        if name is not None and not chosen and not own:
             library.find(name)
+    checks = [(f"{one.name} ({one.kind})", one.verify) for one in own]
+    checks += [(one.name, partial(library.verify, one)) for one in chosen]
     wrong = False
-    for one in chosen:
+    for label, verify in checks:
         try:
-            print(f"{one.name}: {library.verify(one)}")  # noqa: T201
+            print(f"{label}: {verify()}")  # noqa: T201
         except ZooError as error:
             wrong = True
-            print(f"{one.name}: WRONG: {error}")  # noqa: T201
-    if not chosen:
+            print(f"{label}: WRONG: {error}")  # noqa: T201
+    if not checks:
         print("no models are here; see: encore models list")  # noqa: T201
     if wrong:
         raise typer.Exit(FAILED)
@@ -107,10 +114,15 @@ def _asked() -> Iterator[None]:
         raise RequestError(str(error)) from error
 
 
+def _own_row(model: Bundled) -> tuple[str, ...]:
+    size = _megabytes(model.size_bytes)
+    return (model.name, f"restore {model.kind}", "x2", size, "MIT", "comes with Encore")
+
+
 def _kept_row(model: Kept) -> tuple[str, ...]:
     from vsencore.zoo import ZooError
 
-    where = "comes with Encore" if model.where == "bundled" else str(model.path)
+    where = str(model.path)
     size = _megabytes(model.path.stat().st_size)
     try:
         record = model.record

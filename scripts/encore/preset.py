@@ -68,27 +68,36 @@ class Crop(Settings):
 class Deinterlace(Settings):
     """How fields become frames, where the source has fields."""
 
-    method: Literal["qtgmc", "bwdif", "none"] = "qtgmc"
+    method: Literal["qtgmc", "bwdif", "fieldnet", "none"] = "qtgmc"
     rate: Literal["double", "single"] = "double"
 
 
 class Restore(Settings):
     """Noise and compression damage."""
 
-    method: Literal["degrain"] = "degrain"
-    strength: Annotated[float, Field(ge=0, le=1)] = 0.4
+    method: Literal["degrain", "framenet"] = "degrain"
+    strength: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
+    """How much is restored: "auto" is 0.4 by "degrain" and all of it by a network. At 0 nothing is,
+    and a network is left out."""
     model: str = "none"
-    """A network that makes whole, clean, large frames of fields in one step: "base", or a file of
-    weights. Of a source with fields it takes the place of the deinterlacer, the noise reduction and
-    the enlarger, and of their settings; others go through those as before."""
+    """A network that makes clean, whole, large frames in one step, of fields or of frames: "base",
+    or a file of weights. It takes the place of the deinterlacer, the noise reduction and the
+    enlarger, and of their settings."""
     grain: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """For the network: how much of the grain that it takes out is given back."""
+    """For a network: how much of the grain that it takes out is given back."""
+
+    @property
+    def amount(self) -> float:
+        """The strength as a number, for the method."""
+        if self.strength != "auto":
+            return self.strength
+        return 0.4 if self.method == "degrain" else 1.0
 
 
 class Upscale(Settings):
     """The size of the result; its pixels are square."""
 
-    method: Literal["nnedi3", "lanczos", "model"] = "nnedi3"
+    method: Literal["nnedi3", "lanczos", "framenet", "model"] = "nnedi3"
     model: str = "none"
     """For "model": a name that `encore models list` knows, or a file that spandrel reads."""
     height: Literal["auto"] | Annotated[int, Field(ge=64, le=4320, multiple_of=2)] = "auto"

@@ -17,7 +17,14 @@ from encore.facts import PictureFacts, Scan
 from encore.preset import Preset
 from encore.scan import source_arguments
 
-__all__ = ["FrameRange", "has_fields", "output_height", "output_rate", "picture_script"]
+__all__ = [
+    "FrameRange",
+    "has_fields",
+    "output_height",
+    "output_rate",
+    "picture_script",
+    "uses_network",
+]
 
 _HD_LINES = 1080
 # Two names of one code of H.273 table 2.
@@ -70,8 +77,7 @@ def picture_script(
     lines += [f"clip = core.bs.VideoSource(\n    {path!r}{given},\n)"]
     lines += _as_yuv(picture)
     lines += _facts(picture)
-    network = preset.picture.restore.model != "none" and has_fields(picture, preset)
-    steps = _network if network else _classical
+    steps = _network if uses_network(picture, preset) else _classical
     lines += steps(picture, preset, device)
     if frames is not None:
         last = "" if frames.last is None else str(frames.last)
@@ -86,36 +92,59 @@ def has_fields(picture: PictureFacts, preset: Preset) -> bool:
     return fielded and preset.picture.deinterlace.method != "none"
 
 
+def uses_network(picture: PictureFacts, preset: Preset) -> bool:
+    """Whether a network restores: fields, or frames that are whole or made so."""
+    restore = preset.picture.restore
+    woven = picture.structure != "progressive" and preset.picture.deinterlace.method == "none"
+    return restore.model != "none" and restore.strength != 0 and not woven
+
+
 def _network(picture: PictureFacts, preset: Preset, device: str) -> list[str]:
     restore = preset.picture.restore
-    grain = f", grain={restore.grain!r}" if restore.grain else ""
+    fields = has_fields(picture, preset)
+    settings = [f"height={output_height(picture, preset)}", f"model={_whole_path(restore.model)!r}"]
+    if restore.strength not in ("auto", 1):
+        settings.append(f"strength={restore.strength!r}")
+    if restore.grain:
+        settings.append(f"grain={restore.grain!r}")
+    if fields:
+        settings.append(f"rate={preset.picture.deinterlace.rate!r}")
+        settings.append(f"tff={picture.field_order != 'bottom'}")
     edges = preset.picture.crop.edges
-    cut = f", crop_edges={edges + -edges % 4}" if edges else ""
+    if edges:
+        settings.append(f"crop_edges={edges + -edges % 4}")
+    settings += [f"format=vs.{pixel_format(preset.encode.codec)}", f"device={device!r}"]
+    # Fields of 4:2:0 need whole lines of chroma each: 486 lines, which are rare, have not.
+    over = picture.height % 4 if fields and "420" in picture.pixel_format else 0
     return [
-        *_crop(picture, preset, lines=4),
-        f"clip = vsencore.remaster(clip, height={output_height(picture, preset)}, "
-        f"model={_whole_path(restore.model)!r}{grain}, "
-        f"rate={preset.picture.deinterlace.rate!r}, tff={picture.field_order != 'bottom'}{cut}, "
-        f"format=vs.{pixel_format(preset.encode.codec)}, device={device!r})",
+        *([] if fields else _fields(picture, preset, device)),
+        *([f"clip = clip.std.Crop(bottom={over})"] if over else []),
+        *_crop(picture, preset, lines=4 if fields else 2),
+        f"clip = vsencore.remaster(clip, {', '.join(settings)})",
     ]
 
 
 def _classical(picture: PictureFacts, preset: Preset, device: str) -> list[str]:
     lines = []
     if preset.picture.deinterlace.method != "none":
-        lines += _fields(picture, preset)
+        lines += _fields(picture, preset, device)
     lines += _crop(picture, preset, lines=1)
     restore = preset.picture.restore
-    if restore.strength > 0:
+    if restore.strength != 0:
+        own = ""
+        if restore.method == "framenet":
+            own = f", grain={restore.grain!r}, device={device!r}"
         lines += [
-            f"clip = vsencore.restore(clip, strength={restore.strength!r}, "
-            f"method={restore.method!r})"
+            f"clip = vsencore.restore(clip, strength={restore.amount!r}, "
+            f"method={restore.method!r}{own})"
         ]
     upscale = preset.picture.upscale
     edges = preset.picture.crop.edges
     cut = f", crop_edges={edges}" if edges else ""
     if upscale.method == "model":
-        cut += f", model={_whole_path(upscale.model)!r}, device={device!r}"
+        cut += f", model={_whole_path(upscale.model)!r}"
+    if upscale.method in ("framenet", "model"):
+        cut += f", device={device!r}"
     lines += [
         f"clip = vsencore.upscale(clip, height={output_height(picture, preset)}, "
         f"method={upscale.method!r}{cut}, format=vs.{pixel_format(preset.encode.codec)})"
@@ -179,16 +208,17 @@ def _facts(picture: PictureFacts) -> list[str]:
     ]
 
 
-def _fields(picture: PictureFacts, preset: Preset) -> list[str]:
+def _fields(picture: PictureFacts, preset: Preset, device: str) -> list[str]:
     if picture.structure == "progressive":
         return []
     tff = picture.field_order != "bottom"
     if picture.structure == "telecine":
         return [f"clip = vsencore.inverse_telecine(clip, tff={tff})"]
     settings = preset.picture.deinterlace
+    own = f", device={device!r}" if settings.method == "fieldnet" else ""
     return [
         f"clip = vsencore.deinterlace(clip, method={settings.method!r}, "
-        f"rate={settings.rate!r}, tff={tff})"
+        f"rate={settings.rate!r}, tff={tff}{own})"
     ]
 
 

@@ -1,16 +1,19 @@
 """Puts trained weights into the package: copies the file and writes its line of the index.
 
 sh scripts/run python scripts/train/bundle.py RUN/weights.safetensors base "quick on two cores"
+
+Weights of 10 MB and more are stored in half precision; it is read into float32 again.
 """
 
 import argparse
 import hashlib
-import shutil
+import json
 import sys
 import tomllib
 from pathlib import Path
 
 from safetensors import safe_open
+from safetensors.torch import save
 
 FOLDER = Path(__file__).parents[2] / "vs_plugin" / "vsencore" / "nets" / "weights"
 LARGEST_BYTES = 10_000_000
@@ -25,6 +28,8 @@ def main() -> int:
     given = parser.parse_args()
     content = given.weights.read_bytes()
     if len(content) >= LARGEST_BYTES:
+        content = _halved(given.weights)
+    if len(content) >= LARGEST_BYTES:
         raise SystemExit(
             f"{given.weights} has {len(content)} bytes; under {LARGEST_BYTES} may ship"
         )
@@ -32,25 +37,32 @@ def main() -> int:
         kind = opened.metadata()["kind"]
     file = f"{kind}-{given.name}.safetensors"
     FOLDER.mkdir(exist_ok=True)
-    shutil.copyfile(given.weights, FOLDER / file)
+    (FOLDER / file).write_bytes(content)
     index = FOLDER / "index.toml"
     told = tomllib.loads(index.read_text()) if index.exists() else {}
-    told[given.name] = {
+    told.setdefault(given.name, {})[kind] = {
         "about": given.about,
-        "kind": kind,
         "file": file,
         "size_bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     lines = ["# Weights of Encore's own; scripts/train/bundle.py writes this list."]
-    for name, facts in sorted(told.items()):
-        lines += ["", f"[{name}]"]
-        lines += [
-            f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}"
-            for key, value in facts.items()
-        ]
+    for name, kinds in sorted(told.items()):
+        for of, facts in sorted(kinds.items()):
+            lines += ["", f"[{name}.{of}]"]
+            # A JSON string without control characters is a TOML one.
+            lines += [f"{key} = {json.dumps(value)}" for key, value in facts.items()]
     index.write_text("\n".join(lines) + "\n")
     return 0
+
+
+def _halved(weights: Path) -> bytes:
+    """The same file in half precision, but for the ranges of the features."""
+    with safe_open(weights, "pt") as opened:
+        facts = opened.metadata()
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    halves = {name: t if name == "ranges" else t.half() for name, t in tensors.items()}
+    return save(halves, metadata=facts)
 
 
 if __name__ == "__main__":

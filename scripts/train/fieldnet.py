@@ -3,8 +3,12 @@
     sh scripts/run python scripts/train/degrade.py --out DATA/train --films 150 --seed 1000
     sh scripts/run python scripts/train/degrade.py --out DATA/val --films 10 --seed 900000 \
         --split val
+    sh scripts/run python scripts/train/pack.py DATA/train DATA/packed/train
+    sh scripts/run python scripts/train/pack.py DATA/val DATA/packed/val
     sh scripts/run python scripts/train/fieldnet.py --config scripts/train/base.toml \
-        --data DATA --out RUN [--minutes 60] [--device cuda]
+        --data DATA/packed --out RUN [--minutes 60] [--device cuda]
+
+`base_frames.toml` wants films that `degrade.py --progressive` made, in folders of their own.
 
 The rate of learning falls as a cosine over the minutes given, whatever the machine manages in them.
 An interrupted run goes on where its last checkpoint was when it is started again. RUN holds
@@ -30,18 +34,23 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vsencore.nets import Restorer, Shape
+from vsencore.nets.int8 import measured
+from vsencore.nets.restorer import finished
 
 sys.path.insert(0, str(Path(__file__).parent))
-from samples import Film, Sample, draw, films, fixed
+from samples import Pack, Sample, draw, draw_pairs, fixed, joined, packs
 
 _EMA = 0.999
+# The part that steadiness has in what is learned.
+_FLICKER = 0.5
 _CHECKPOINT_S = 120
 _LOG_S = 60
 _VALIDATION_SAMPLES = 24
+_MEASURED_SAMPLES = 64
 
 
 @dataclass(frozen=True)
@@ -51,10 +60,11 @@ class Recipe:
     kind: str
     channels: int
     blocks: int
+    deep: int
     reach: int
     scale: int
     batch: int
-    crop_lines: int
+    crop_rows: int
     crop_columns: int
     learning_rate: float
     minutes: float
@@ -63,8 +73,13 @@ class Recipe:
     @property
     def shape(self) -> Shape:
         """The network that is trained."""
-        facts = {name: str(getattr(self, name)) for name in ("kind", "channels", "blocks")}
-        return Shape.from_facts({**facts, "reach": str(self.reach), "scale": str(self.scale)})
+        names = ("kind", "channels", "blocks", "deep", "reach", "scale")
+        return Shape.from_facts({name: str(getattr(self, name)) for name in names})
+
+    @property
+    def crop(self) -> tuple[int, int]:
+        """Rows and columns of cells in a sample."""
+        return self.crop_rows, self.crop_columns
 
 
 class Average:
@@ -80,12 +95,38 @@ class Average:
             self.weights[name].lerp_(weight, 1 - keep)
 
 
-def loss(made: tuple[Tensor, Tensor], truth: Sample) -> Tensor:
+def made(network: Restorer, sample: Sample, said: Any = None) -> tuple[Tensor, Tensor]:
+    """Luma and chroma of samples; `said` stands for the network's own, compiled."""
+    told = (said or network.said)(sample.numbers(network.shape))
+    return finished(network.shape, told.float(), sample.centre())
+
+
+def loss(made: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor]) -> Tensor:
     """Charbonnier of luma and chroma, and of luma's slopes, where blur shows."""
-    luma, chroma = made
-    error = luma - truth.luma
+    error = made[0] - truth[0]
     slopes = _charbonnier(error.diff(dim=-1)) + _charbonnier(error.diff(dim=-2))
-    return _charbonnier(error) + 0.5 * slopes + 0.5 * _charbonnier(chroma - truth.chroma)
+    return _charbonnier(error) + 0.5 * slopes + _charbonnier(made[1] - truth[1])
+
+
+def flicker(
+    made: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor], turned: list[tuple[bool, bool]]
+) -> Tensor:
+    """How much the errors of pairs change from a moment to the next (`samples.draw_pairs`).
+
+    Of fields the two have different lines of the same picture: what is made of them must not show
+    which.
+    """
+    total = torch.zeros((), device=made[0].device)
+    for mine, true in zip(made, truth, strict=True):
+        error = mine - true
+        first, second = (
+            torch.stack(
+                [e.flip(-2) if t[n] else e for e, t in zip(error[n::2], turned, strict=True)]
+            )
+            for n in (0, 1)
+        )
+        total = total + _charbonnier(first - second)
+    return total
 
 
 def _charbonnier(error: Tensor) -> Tensor:
@@ -103,26 +144,44 @@ def validated(network: Restorer, samples: list[Sample], device: torch.device) ->
     with torch.inference_mode():
         for sample in samples:
             there = sample.to(device)
-            y, uv = network(there.window)
-            luma.append(psnr(y.clamp(0, 1) - there.luma))
-            chroma.append(psnr(uv - there.chroma))
+            y, uv = made(network, there)
+            truth = there.truth()
+            luma.append(psnr(y.clamp(0, 1) - truth[0]))
+            chroma.append(psnr(uv - truth[1]))
     return {"psnr_y": float(np.mean(luma)), "psnr_uv": float(np.mean(chroma))}
 
 
-def supplied(recipe: Recipe, made: list[Film], start: int, ready: int = 4) -> Iterator[Sample]:
-    """Batches without end, cut by a thread ahead of their use; the same for the same step."""
-    queue: Queue[Sample] = Queue(ready)
+def ranges(network: Restorer, recipe: Recipe, cut: list[Pack], device: torch.device) -> Tensor:
+    """How far the features of each layer go in nine of ten samples of the training."""
+    dice = np.random.default_rng(recipe.seed)
+    found = []
+    with torch.no_grad():
+        for _ in range(_MEASURED_SAMPLES):
+            there = draw(cut, dice, 1, recipe.crop).to(device)
+            found.append(measured(network, there.numbers(network.shape)))
+    return torch.stack(found).quantile(0.9, 0)
 
-    def cut() -> None:
+
+def supplied(
+    recipe: Recipe, cut: list[Pack], start: int, ready: int = 4
+) -> Iterator[tuple[Sample, list[tuple[bool, bool]]]]:
+    """Batches without end, cut by a thread ahead of their use; the same for the same step.
+
+    Two of three samples of a batch are pairs of moments, for `flicker`, and stand first.
+    """
+    queue: Queue[tuple[Sample, list[tuple[bool, bool]]]] = Queue(ready)
+    pairs = recipe.batch // 3
+
+    def supply() -> None:
         step = start
         while True:
             dice = np.random.default_rng([recipe.seed, step])
-            queue.put(
-                draw(made, dice, recipe.batch, recipe.reach, recipe.crop_lines, recipe.crop_columns)
-            )
+            paired, turned = draw_pairs(cut, dice, pairs, recipe.crop)
+            single = draw(cut, dice, recipe.batch - 2 * pairs, recipe.crop)
+            queue.put((joined([paired, single]), turned))
             step += 1
 
-    threading.Thread(target=cut, daemon=True).start()
+    threading.Thread(target=supply, daemon=True).start()
     while True:
         yield queue.get()
 
@@ -134,7 +193,7 @@ def preview(network: Restorer, sample: Sample, device: torch.device, path: Path)
     for parameter in bare.parameters():
         parameter.data.zero_()
     with torch.inference_mode():
-        shown = [bare(there.window)[0], network(there.window)[0], there.luma]
+        shown = [made(bare, there)[0], made(network, there)[0], there.truth()[0]]
     strip = torch.cat([one[0, 0].cpu() for one in shown], 1).clamp(0, 1)
     Image.fromarray((strip * 255).round().byte().numpy()).save(path)
 
@@ -146,14 +205,24 @@ def commit(path: Path, write: Any) -> None:
     os.replace(part, path)
 
 
-def train(recipe: Recipe, data: Path, out: Path, device: torch.device, compiled: bool) -> None:
-    """Train until the minutes are over."""
-    made, held_out = films(data / "train"), films(data / "val")
-    if not made or not held_out:
-        raise SystemExit(f"{data} holds no films; make some with scripts/train/degrade.py")
+def train(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    device: torch.device,
+    compiled: bool,
+    begin: Path | None = None,
+) -> None:
+    """Train until the minutes are over; `begin` with another network's weights where they fit."""
+    packed, held_out = packs(data / "train"), packs(data / "val")
+    if not packed or not held_out:
+        raise SystemExit(f"{data} holds no samples; pack some films with scripts/train/pack.py")
+    _check_kind(recipe, packed + held_out)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     network = Restorer(recipe.shape).to(device, memory_format=torch.channels_last)
+    if begin is not None:
+        _begin(network, begin)
     shadow = Restorer(recipe.shape).to(device, memory_format=torch.channels_last).eval()
     average = Average(network)
     chooser = torch.optim.AdamW(
@@ -167,11 +236,11 @@ def train(recipe: Recipe, data: Path, out: Path, device: torch.device, compiled:
         average.weights = kept["average"]
         chooser.load_state_dict(kept["chooser"])
         step, spent = int(kept["step"]), float(kept["spent"])
-    samples = fixed(held_out, _VALIDATION_SAMPLES, recipe.reach, recipe.crop_lines, 240)
-    forward = torch.compile(network) if compiled else network
+    samples = fixed(held_out, _VALIDATION_SAMPLES, (48, 120))
+    said = torch.compile(network.said) if compiled else network.said
     half = device.type == "cuda"
     begun, told, saved, running = time.monotonic() - spent, spent, spent, 0.0
-    for batch in supplied(recipe, made, step):
+    for batch, turned in supplied(recipe, packed, step):
         spent = time.monotonic() - begun
         share = min(spent / (60 * recipe.minutes), 1)
         rate = recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
@@ -180,7 +249,15 @@ def train(recipe: Recipe, data: Path, out: Path, device: torch.device, compiled:
         there = batch.to(device)
         cast = torch.autocast("cuda", torch.bfloat16) if half else contextlib.nullcontext()
         with cast:
-            wrong = loss(forward(there.window), there)
+            shown, truth = made(network, there, said), there.truth()
+            wrong = loss(shown, truth)
+            if turned:
+                paired = slice(0, 2 * len(turned))
+                wrong = wrong + _FLICKER * flicker(
+                    (shown[0][paired], shown[1][paired]),
+                    (truth[0][paired], truth[1][paired]),
+                    turned,
+                )
         chooser.zero_grad(set_to_none=True)
         wrong.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
@@ -204,11 +281,34 @@ def train(recipe: Recipe, data: Path, out: Path, device: torch.device, compiled:
                 file.write(json.dumps(line) + "\n")
         if spent - saved >= _CHECKPOINT_S or over:
             saved = spent
-            _save(out, network, average, chooser, step, spent)
             shadow.load_state_dict(average.weights)
+            average.weights["ranges"] = ranges(shadow, recipe, packed, device)
+            _save(out, network, average, chooser, step, spent)
             preview(shadow, samples[1], device, out / "preview.png")
         if over:
             return
+
+
+def _begin(network: Restorer, weights: Path) -> None:
+    """Take the layers that fit from another network, but for the last: it says other things."""
+    mine = network.state_dict()
+    theirs = load_file(weights)
+    fitting = {
+        name: tensor
+        for name, tensor in theirs.items()
+        if name in mine and tensor.shape == mine[name].shape and not name.startswith("tail")
+    }
+    network.load_state_dict(fitting, strict=False)
+    print(f"begun with {len(fitting)} of {len(mine)} tensors of {weights}", flush=True)
+
+
+def _check_kind(recipe: Recipe, packed: list[Pack]) -> None:
+    """Refuse frames where fields are learned, and fields where frames are."""
+    lines = 2 * recipe.shape.down * recipe.scale
+    for pack in packed:
+        arrays = pack.arrays
+        if arrays["truth_y"].shape[2] != lines * arrays["cells"].shape[2]:
+            raise SystemExit(f"{pack.folder} does not hold {recipe.kind} at scale {recipe.scale}")
 
 
 def _save(
@@ -241,11 +341,13 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, help="in place of the configuration's")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", action="store_true", help="torch.compile: worth it on CUDA")
+    parser.add_argument("--begin", type=Path, help="weights to begin with, where they fit")
     given = parser.parse_args()
     told = tomllib.loads(given.config.read_text())
     if given.minutes is not None:
         told["minutes"] = given.minutes
-    train(Recipe(**told), given.data, given.out, torch.device(given.device), given.compile)
+    device = torch.device(given.device)
+    train(Recipe(**told), given.data, given.out, device, given.compile, given.begin)
     return 0
 
 

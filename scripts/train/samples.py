@@ -1,205 +1,212 @@
-"""Windows and their truths, cut from the films that `degrade.py` makes.
+"""Batches of what `pack.py` packed: read, turned, cropped.
 
-A film is a mosaic of scenes; a sample is a part of one of them: the pictures around one moment,
-lit alike as the engine lights them, and the clean large frame of that moment. Where the moment's
-field is a bottom one all is turned upside down, as the engine does.
+A sample seen in a mirror, or backwards in time, is another sample as good; both only reorder the
+numbers of a cell. Upside down it is not: the lines of a top field would be a bottom one's.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from vsencore.engine import colour, light
-from vsencore.engine.scaling import resize
+from vsencore.nets import Shape
 
-__all__ = ["Film", "Sample", "draw", "films", "fixed"]
+__all__ = ["Pack", "Sample", "draw", "draw_pairs", "fixed", "joined", "packs"]
 
-TILES = 3
-# 4:2:0 of 8 bit, limited range; the matrix only serves the light, which is found in R'G'B'.
-SIGNAL = colour.Signal("YUV", 8, (1, 1), matrix=5, transfer=6, primaries=5)
-# The truth's chroma is left-sited, a network's is in the middle of a frame's pixel.
-TRUTH_SHIFT = (0.0, 0.25)
-_SAME_LIGHT = 1.5 / 255
+type Codes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Film:
-    """A folder of arrays, mapped and not read."""
+class Pack:
+    """A film's samples, mapped and not read."""
 
     folder: Path
 
     @cached_property
-    def told(self) -> dict[str, Any]:
-        """What was drawn for it."""
-        return dict(json.loads((self.folder / "recipe.json").read_text()))
-
-    @cached_property
-    def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
-        """y, u, v, truth_y, truth_u, truth_v and moments."""
-        names = ("y", "u", "v", "truth_y", "truth_u", "truth_v", "moments")
+    def arrays(self) -> dict[str, Codes]:
+        """cells, chroma, truth_y, truth_uv and index."""
+        names = ("cells", "chroma", "truth_y", "truth_uv", "index")
         return {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in names}
 
-    @property
-    def top_first(self) -> bool:
-        """Which field is the first of a frame."""
-        return bool(self.told["top_first"])
+    @cached_property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Samples of one tile whose moments follow each other."""
+        found = {(moment, tile): n for n, (moment, tile, _) in enumerate(self._index)}
+        later = ((n, found.get((at + 1, tile))) for (at, tile), n in found.items())
+        return [(n, after) for n, after in later if after is not None]
+
+    def turned(self, number: int) -> bool:
+        """Whether a sample was turned upside down."""
+        return bool(self._index[number][2])
+
+    def __len__(self) -> int:
+        return len(self.arrays["cells"])
+
+    @cached_property
+    def _index(self) -> list[tuple[int, int, int]]:
+        return [(int(at), int(tile), int(turned)) for at, tile, turned in self.arrays["index"]]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Windows (N, K, 4, h, w), luma (N, 1, 2dh, 2w) and chroma (N, 2, dh, w) of the truth."""
+    """Codes of 8 bit, (N, channels, h, w) each, as `pack.py` tells them."""
 
-    window: Tensor
-    luma: Tensor
+    cells: Tensor
     chroma: Tensor
+    truth_y: Tensor
+    truth_uv: Tensor
 
     def to(self, device: torch.device) -> "Sample":
         """The same on a device."""
-        return Sample(self.window.to(device), self.luma.to(device), self.chroma.to(device))
+        return Sample(
+            *(part.to(device) for part in (self.cells, self.chroma, self.truth_y, self.truth_uv))
+        )
+
+    def numbers(self, shape: Shape) -> Tensor:
+        """The cells as the network takes them; those of a longer window's middle."""
+        codes = self.cells[:, _kept(shape, self.cells.shape[1])]
+        return ((codes.float() - 128) / 224).contiguous(memory_format=torch.channels_last)
+
+    def centre(self) -> Tensor:
+        """The centre picture (N, 3, h, w)."""
+        pictures = (self.cells.shape[1] + 1) // 7
+        at = 4 * (pictures // 2)
+        luma = torch.nn.functional.pixel_shuffle(self.cells[:, at : at + 4].float(), 2)
+        return torch.cat([(luma - 16) / 219, (self.chroma.float() - 128) / 224], 1)
+
+    def truth(self) -> tuple[Tensor, Tensor]:
+        """Luma and chroma of the truth."""
+        return (self.truth_y.float() - 16) / 219, (self.truth_uv.float() - 128) / 224
 
 
-def films(folder: Path) -> list[Film]:
-    """All finished films under a folder."""
-    return [Film(path.parent) for path in sorted(folder.glob("film_*/recipe.json"))]
+def packs(folder: Path) -> list[Pack]:
+    """All packs under a folder."""
+    return [Pack(path) for path in sorted(folder.glob("film_*")) if not path.suffix]
 
 
 def draw(
-    made: Sequence[Film],
-    dice: np.random.Generator,
-    count: int,
-    reach: int,
-    lines: int,
-    columns: int,
+    made: Sequence[Pack], dice: np.random.Generator, count: int, size: tuple[int, int]
 ) -> Sample:
-    """Cut `count` samples at random places, `lines` field lines by `columns`."""
+    """Cut `count` samples at random places, `size` being rows and columns of cells."""
+    parts = []
+    for _ in range(count):
+        pack = made[int(dice.integers(len(made)))]
+        parts += _somewhere(pack, [int(dice.integers(len(pack)))], dice, size)
+    return joined(parts)
+
+
+def draw_pairs(
+    made: Sequence[Pack], dice: np.random.Generator, count: int, size: tuple[int, int]
+) -> tuple[Sample, list[tuple[bool, bool]]]:
+    """Cut `count` pairs: the same place at two moments that follow each other.
+
+    Samples 2n and 2n + 1 are a pair; told is which of them stand upside down.
+    """
+    if not any(pack.pairs for pack in made):
+        raise ValueError("no pack has two moments that follow each other")
     parts: list[Sample] = []
-    for _ in range(100 * count):
-        film = made[int(dice.integers(len(made)))]
-        moment = int(dice.integers(len(film.arrays["moments"])))
-        part = _cut(film, moment, int(dice.integers(TILES**2)), reach, lines, columns, dice)
-        if _same_light(part):
-            parts.append(part)
-        if len(parts) == count:
-            return _joined(parts)
-    raise ValueError("hardly a sample is as bright as its truth: these films are no films")
+    turned = []
+    while len(parts) < 2 * count:
+        pack = made[int(dice.integers(len(made)))]
+        if pack.pairs:
+            one, other = pack.pairs[int(dice.integers(len(pack.pairs)))]
+            parts += _somewhere(pack, [one, other], dice, size)
+            turned.append((pack.turned(one), pack.turned(other)))
+    return joined(parts), turned
 
 
-def fixed(made: Sequence[Film], count: int, reach: int, lines: int, columns: int) -> list[Sample]:
-    """The same samples every time: one of each film in turn, tile after tile."""
-    dice = np.random.default_rng(7)
+def _somewhere(
+    pack: Pack, numbers: Sequence[int], dice: np.random.Generator, size: tuple[int, int]
+) -> list[Sample]:
+    """Cut the same random place of some samples of one tile."""
+    tall, wide = pack.arrays["cells"].shape[2:]
+    # The U halves cells: even numbers of them.
+    y = 2 * int(dice.integers((tall - size[0]) // 2 + 1))
+    x = 2 * int(dice.integers((wide - size[1]) // 2 + 1))
+    mirrored, backwards = dice.integers(2), dice.integers(2)
+    parts = []
+    for number in numbers:
+        upside_down = pack.turned(number) != pack.turned(numbers[0])
+        part = _cut(pack, number, (tall - size[0] - y if upside_down else y, x), size)
+        part = _mirrored(part) if mirrored else part
+        parts.append(_reversed(part) if backwards else part)
+    return parts
+
+
+def fixed(made: Sequence[Pack], count: int, size: tuple[int, int]) -> list[Sample]:
+    """The same samples every time: one of each pack in turn."""
     samples = []
     for number in range(count):
-        film = made[number % len(made)]
-        moment = (number // len(made)) % len(film.arrays["moments"])
-        samples.append(_cut(film, moment, number % TILES**2, reach, lines, columns, dice))
+        pack = made[number % len(made)]
+        tall, wide = pack.arrays["cells"].shape[2:]
+        small = min(size[0], tall), min(size[1], wide)
+        samples.append(_cut(pack, (number // len(made)) * 10 % len(pack), (0, 0), small))
     return samples
 
 
-def _cut(
-    film: Film,
-    moment: int,
-    tile: int,
-    reach: int,
-    lines: int,
-    columns: int,
-    dice: np.random.Generator,
-) -> Sample:
-    arrays = film.arrays
-    at = int(arrays["moments"][moment])
-    height, width = arrays["y"].shape[1] // TILES, arrays["y"].shape[2] // TILES
-    row, column = divmod(tile, TILES)
-    top, left = row * height, column * width
-    times = list(range(at - reach, at + reach + 1))
-    if dice.integers(2):  # a show backwards is a show
-        times.reverse()
-    pictures = [_picture(film, t, top, left, height, width) for t in times]
-    window = _lit_alike(
-        torch.stack(pictures), ["top" if _is_top(film, t) else "bottom" for t in times]
-    )
-    luma = _scaled(arrays["truth_y"][moment], 4 * top, 2 * left, 4 * height, 2 * width, luma=True)
-    chroma = torch.cat(
-        [
-            _scaled(arrays[name][moment], 2 * top, left, 2 * height, width, luma=False)
-            for name in ("truth_u", "truth_v")
-        ],
-        0,
-    )
-    chroma = resize(chroma[None], *chroma.shape[-2:], "bicubic", TRUTH_SHIFT)[0]
-    if not _is_top(film, at):
-        window, luma, chroma = window.flip(-2), luma.flip(-2), chroma.flip(-2)
-    lines, columns = min(lines, height), min(columns, width)
-    y = int(dice.integers((height - lines) // 2 + 1)) * 2
-    x = int(dice.integers((width - columns) // 2 + 1)) * 2
+def _cut(pack: Pack, number: int, at: tuple[int, int], size: tuple[int, int]) -> Sample:
+    arrays, tall = pack.arrays, pack.arrays["cells"].shape[2]
+
+    def part(name: str) -> Tensor:
+        plane = arrays[name][number]
+        down, across = plane.shape[1] // tall, plane.shape[2] // arrays["cells"].shape[3]
+        rows = slice(at[0] * down, (at[0] + size[0]) * down)
+        columns = slice(at[1] * across, (at[1] + size[1]) * across)
+        return torch.from_numpy(np.array(plane[:, rows, columns]))[None]
+
+    return Sample(part("cells"), part("chroma"), part("truth_y"), part("truth_uv"))
+
+
+def _pictures(channels: int) -> int:
+    return (channels + 1) // 7
+
+
+def _mirrored(part: Sample) -> Sample:
+    """Left and right exchanged: also of the four luma samples in a cell."""
+    channels = part.cells.shape[1]
+    order = list(range(channels))
+    for first in range(0, 4 * _pictures(channels), 2):
+        order[first], order[first + 1] = first + 1, first
     return Sample(
-        window[None, ..., y : y + lines, x : x + columns],
-        luma[None, :, 4 * y : 4 * (y + lines), 2 * x : 2 * (x + columns)],
-        chroma[None, :, 2 * y : 2 * (y + lines), x : x + columns],
+        part.cells[:, order].flip(-1),
+        part.chroma.flip(-1),
+        part.truth_y.flip(-1),
+        part.truth_uv.flip(-1),
     )
 
 
-def _same_light(part: Sample) -> bool:
-    """Whether the recording is as bright as the truth.
-
-    A shutter that is open into the next moment's flash has light that the truth's moment has not;
-    that light belongs to the show, and no network shall learn to take it away.
-    """
-    centre = part.window[:, part.window.shape[1] // 2, 0]
-    return bool((centre.mean() - part.luma.mean()).abs() < _SAME_LIGHT)
-
-
-def _picture(film: Film, t: int, top: int, left: int, height: int, width: int) -> Tensor:
-    """A field's part (3, height, width): Y'CbCr, chroma at luma's places."""
-    luma = film.arrays["y"][t, top : top + height, left : left + width]
-    chroma = [
-        film.arrays[name][t, top // 2 : (top + height) // 2, left // 2 : (left + width) // 2]
-        for name in ("u", "v")
+def _reversed(part: Sample) -> Sample:
+    """A show backwards is a show."""
+    channels = part.cells.shape[1]
+    pictures = _pictures(channels)
+    groups = [(0, 4, pictures), (4 * pictures, 2, pictures), (6 * pictures, 1, pictures - 1)]
+    order = [
+        first + size * picture + number
+        for first, size, count in groups
+        for picture in reversed(range(count))
+        for number in range(size)
     ]
-    codes = [torch.from_numpy(np.array(plane))[None, None] for plane in (luma, *chroma)]
-    y, u, v = colour.to_unit(codes, SIGNAL)
-    field: colour.Field = "top" if _is_top(film, t) else "bottom"
-    return torch.cat(
-        [y, colour.chroma_up(torch.cat([u, v], 1), SIGNAL, (height, width), field)], 1
-    )[0]
+    return Sample(part.cells[:, order], part.chroma, part.truth_y, part.truth_uv)
 
 
-def _lit_alike(pictures: Tensor, parities: Sequence[colour.Field]) -> Tensor:
-    """Pictures (K, 3, h, w) with the centre's stage light, and trust as a fourth channel."""
-    small = [
-        light.miniature(one[None], parity) for one, parity in zip(pictures, parities, strict=True)
-    ]
-    return light.with_trust(pictures[None], _rgb(torch.cat(small))[None], _rgb, _yuv)[0]
+def _kept(shape: Shape, channels: int) -> list[int]:
+    """The numbers of the middle pictures of a window that was packed longer."""
+    packed, wanted = _pictures(channels), shape.pictures
+    if wanted > packed:
+        raise ValueError(f"packed with {packed} pictures, and the network takes {wanted}")
+    skip = (packed - wanted) // 2
+    luma = range(4 * skip, 4 * (skip + wanted))
+    colour = range(4 * packed + 2 * skip, 4 * packed + 2 * (skip + wanted))
+    trust = range(6 * packed + skip, 6 * packed + skip + wanted - 1)
+    return [*luma, *colour, *trust]
 
 
-def _rgb(frames: Tensor) -> Tensor:
-    return colour.yuv_to_rgb(frames[:, :1], frames[:, 1:], SIGNAL.matrix)
-
-
-def _yuv(frames: Tensor) -> Tensor:
-    return torch.cat(colour.rgb_to_yuv(frames, SIGNAL.matrix), 1)
-
-
-def _scaled(
-    plane: np.ndarray[Any, Any], top: int, left: int, height: int, width: int, *, luma: bool
-) -> Tensor:
-    codes = torch.from_numpy(np.array(plane[top : top + height, left : left + width])).float()
-    unit = (codes - 16) / 219 if luma else (codes - 128) / 224
-    return unit[None]
-
-
-def _is_top(film: Film, t: int) -> bool:
-    return (t % 2 == 0) == film.top_first
-
-
-def _joined(parts: Sequence[Sample]) -> Sample:
-    return Sample(
-        torch.cat([part.window for part in parts]),
-        torch.cat([part.luma for part in parts]),
-        torch.cat([part.chroma for part in parts]),
-    )
+def joined(parts: Sequence[Sample]) -> Sample:
+    """Samples of one size as one batch."""
+    names = ("cells", "chroma", "truth_y", "truth_uv")
+    return Sample(*(torch.cat([getattr(part, name) for part in parts]) for name in names))

@@ -204,7 +204,7 @@ def test_a_case_that_is_made_is_read_back_whole(
     lit, _ = bench.judged.film(case, pictures)
     wanted = 64 + lit.astype(float) @ (0.299, 0.587, 0.114) * 876 / 255
     assert np.abs(truth.planes()[0] - wanted).max() <= 0.6
-    clip = bench.methods.interlaced(tmp_path)
+    clip = bench.methods.recording(tmp_path)
     assert (clip.width, clip.height, clip.num_frames) == (720, 576, 2)
     props = clip.get_frame(0).props
     assert props["_FieldBased"] == (2 if about["top_first"] else 1)

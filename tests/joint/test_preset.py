@@ -126,16 +126,16 @@ def test_svtav1_has_speeds_of_its_own():
     ],
 )
 def test_auto_chooses_by_what_the_scan_found(size, codec, structure, expected):
-    assert choose(_scan(*size, codec, structure))[0] == expected
+    assert choose(scan_of(*size, codec, structure))[0] == expected
 
 
 def test_auto_chooses_sound_alone_without_a_picture():
-    assert choose(_scan(720, 576, "h264", "progressive").model_copy(update={"picture": None}))[
+    assert choose(scan_of(720, 576, "h264", "progressive").model_copy(update={"picture": None}))[
         0
     ] == ("audio-only")
 
 
-def _scan(width, height, codec, structure):
+def scan_of(width, height, codec, structure):
     fact = ColourFact(value="bt709", tagged=True, why="")
     picture = PictureFacts(
         stream=0,

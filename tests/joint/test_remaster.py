@@ -314,7 +314,13 @@ def test_wrong_settings_are_refused_before_the_recording_is_read(tmp_path):
 
 def test_the_network_makes_the_frames_of_a_recording_with_fields(recording, tmp_path):
     output = tmp_path / "o.mkv"
-    do(recording, output, "picture.restore.model=base", "picture.restore.grain=0.3")
+    do(
+        recording,
+        output,
+        "picture.restore.model=base",
+        "picture.restore.strength=auto",
+        "picture.restore.grain=0.3",
+    )
     script = (tmp_path / "o.mkv.encore" / "picture.vpy").read_text()
     assert "vsencore.remaster(clip, height=288, model='base', grain=0.3" in script
     assert "vsencore.deinterlace" not in script
@@ -330,12 +336,32 @@ def test_a_network_that_is_none_is_refused_before_the_recording_is_read(tmp_path
         do(tmp_path / "not-there.mkv", tmp_path / "o.mkv", f"picture.restore.model={model}")
 
 
-def test_a_network_of_fields_that_finds_none_is_told(tmp_path):
+def progressive(tmp_path):
     source = tmp_path / "progressive.mkv"
     command = [program(), "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x240:duration=0.4"]
     command += ["-c:v", "libx264", "-preset", "ultrafast", str(source)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-    result = do(source, tmp_path / "o.mkv", "picture.restore.model=base")
+    return source
+
+
+def test_the_network_restores_the_frames_of_a_progressive_recording(tmp_path):
+    output = tmp_path / "o.mkv"
+    source = progressive(tmp_path)
+    do(source, output, "picture.restore.model=base", "picture.restore.strength=auto")
+    script = (tmp_path / "o.mkv.encore" / "picture.vpy").read_text()
+    assert "vsencore.remaster(clip, height=288, model='base', format=" in script
+    with av.open(str(output)) as container:
+        frames = list(container.decode(video=0))
+    assert (len(frames), frames[0].width, frames[0].height) == (10, 384, 288)
+
+
+def test_a_network_at_strength_0_is_left_out_and_that_is_told(tmp_path):
+    result = do(
+        progressive(tmp_path),
+        tmp_path / "o.mkv",
+        "picture.restore.model=base",
+        "picture.restore.strength=0",
+    )
     notes = json.loads(result.report.read_text())["notes"]
     assert any("the network base is not used" in note for note in notes)
 

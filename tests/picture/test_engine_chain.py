@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from vsencore.engine import bridge
 from vsencore.engine.bridge import chain, scenes
-from vsencore.engine.chain import Chain, Pictures
+from vsencore.engine.chain import Chain, Pictures, joined
 from vsencore.engine.device import Place
 from vsencore.engine.stage import Needs
 from vsencore.engine.tiles import run_tiled
@@ -264,6 +264,70 @@ def test_a_picture_that_never_fits_is_an_error_and_no_hang():
     clip = chain(textured(), [Hungry(10)])
     with pytest.raises(vs.Error, match="made up"):
         clip.get_frame(0)
+
+
+class Apart:
+    """Luma twice as large and chroma as it was, told apart; sees one pixel around."""
+
+    reach, scale = 0, 2
+    needs = Needs(colour="yuv", receptive_px=1, multiple_of=16)
+
+    def __init__(self, whole=False, pixels=1 << 30):
+        self.whole, self.pixels = whole, pixels
+
+    def to(self, device, dtype):
+        return self
+
+    def run(self, window):
+        if window.shape[0] * window.shape[-1] * window.shape[-2] > self.pixels:
+            raise torch.OutOfMemoryError("made up")
+        picture = functional.avg_pool2d(
+            functional.pad(window[:, 0], (1, 1, 1, 1), "replicate"), 3, 1
+        )
+        luma = functional.interpolate(picture[:, :1], scale_factor=2, mode="nearest")
+        return joined(luma, picture[:, 1:]) if self.whole else (luma, picture[:, 1:])
+
+
+@pytest.mark.parametrize("pixels", [2 * 80 * 48, 80 * 48])
+@pytest.mark.parametrize("format", [vs.YUV420P10, vs.YUV444P10, vs.RGB24])
+def test_chroma_that_is_told_apart_outlives_smaller_bites(format, pixels):
+    clip = textured(length=5, width=72, height=40)  # padded to 80 x 48
+    plain, small = (
+        whole(chain(clip, [stage], format=format, batch=4))
+        for stage in (Apart(), Apart(pixels=pixels))
+    )
+    assert worst(plain, small) <= 1
+
+
+def test_chroma_that_is_told_apart_outlives_tiles():
+    clip = textured(length=2, width=200, height=176)
+    plain, small = (
+        whole(chain(clip, [stage], format=vs.RGB24)) for stage in (Apart(), Apart(pixels=128 * 128))
+    )
+    assert worst(plain, small) <= 1
+
+
+@pytest.mark.parametrize("format", [vs.YUV420P10, vs.YUV422P10, vs.YUV444P10])
+def test_chroma_that_is_told_apart_keeps_its_place(format):
+    ramp = core.std.BlankClip(format=vs.YUV420P8, width=96, height=64, length=2)
+
+    def draw(n, f):
+        frame = f.copy()
+        for plane in range(3):
+            rows, columns = np.indices(np.asarray(frame[plane]).shape)
+            np.asarray(frame[plane])[:] = 40 + 2 * columns + rows
+        return frame
+
+    clip = ramp.std.ModifyFrame(ramp, draw)
+    apart, together = (whole(chain(clip, [Apart(w)], format=format)) for w in (False, True))
+    inner = [[[p[16:-16, 16:-16] for p in frame] for frame in one] for one in (apart, together)]
+    assert worst(*inner) <= 1
+
+
+def test_a_stage_after_one_that_tells_chroma_apart_gets_whole_pictures():
+    clip = textured(length=5)
+    one, other = (whole(chain(clip, [Apart(w), Mean(1)], batch=2)) for w in (True, False))
+    assert worst(one, other) <= 1
 
 
 def test_overlapping_windows_share_what_a_stage_made():

@@ -99,8 +99,9 @@ def by_encore(
         chroma = colour.chroma_scale(chroma, source, target, size, field)
     else:
         chroma = colour.chroma_up(chroma, source, (height, width), field)
-        rgb = colour.yuv_to_rgb(luma, chroma, source.matrix)
-        luma, chroma = colour.rgb_to_yuv(colour.convert(rgb, source, target), target.matrix)
+        rgb = colour.yuv_to_rgb(torch.cat([luma, chroma], 1), source.matrix)
+        yuv = colour.rgb_to_yuv(colour.convert(rgb, source, target), target.matrix)
+        luma, chroma = yuv.split((1, 2), 1)
         chroma = colour.chroma_down(chroma, target, size, field)
     result = colour.to_code([luma, chroma[:, :1], chroma[:, 1:]], target, dither="none")
     return [plane[0, 0].numpy().astype(np.float64) for plane in result]
@@ -190,7 +191,7 @@ def test_a_matrix_makes_red_green_and_blue_as_by_zimg(matrix):
     target = Signal("RGB", 16, matrix=0, transfer=1, primaries=1, full_range=True)
     planes = noise_planes(source)
     luma, *parts = colour.to_unit(tensors(planes), source)
-    rgb = colour.yuv_to_rgb(luma, torch.cat(parts, 1), matrix)
+    rgb = colour.yuv_to_rgb(torch.cat([luma, *parts], 1), matrix)
     codes = colour.to_code(list(rgb.split(1, 1)), target, dither="none")
     ours = [plane[0, 0].numpy().astype(np.float64) for plane in codes]
     assert furthest(ours, by_zimg(drawn(planes, source), target)) <= 1
@@ -198,10 +199,9 @@ def test_a_matrix_makes_red_green_and_blue_as_by_zimg(matrix):
 
 @pytest.mark.parametrize("matrix", [1, 4, 5, 6, 7, 9])
 def test_a_matrix_there_and_back_changes_nothing(matrix):
-    luma, chroma = torch.rand(2, 1, 8, 8), torch.rand(2, 2, 8, 8) - 0.5
-    back = colour.rgb_to_yuv(colour.yuv_to_rgb(luma, chroma, matrix), matrix)
-    assert (back[0] - luma).abs().max() < 1e-6
-    assert (back[1] - chroma).abs().max() < 1e-6
+    yuv = torch.rand(2, 3, 8, 8) - 0.5
+    back = colour.rgb_to_yuv(colour.yuv_to_rgb(yuv, matrix), matrix)
+    assert (back - yuv).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("pair", list(itertools.permutations([1, 4, 5, 6, 7, 9, 22], 2)), ids=str)
@@ -336,4 +336,4 @@ def test_a_colour_that_cannot_be_converted_is_named(source, message):
 
 def test_a_matrix_that_is_unknown_is_named():
     with pytest.raises(ValueError, match="matrix is 10, and may be 1, 4, 5, 6, 7, 9"):
-        colour.yuv_to_rgb(torch.rand(1, 1, 4, 4), torch.rand(1, 2, 4, 4), 10)
+        colour.yuv_to_rgb(torch.rand(1, 3, 4, 4), 10)

@@ -15,6 +15,8 @@ def deinterlace(
     method: str = "qtgmc",
     rate: str = "double",
     tff: bool | None = None,
+    model: str = "base",
+    device: str = "auto",
 ) -> vs.VideoNode:
     """Make whole frames of fields, each at the time and the place of its own field.
 
@@ -24,28 +26,52 @@ def deinterlace(
 
     "qtgmc" is vs-jetpack's QTempGaussMC, tuned to keep the atmosphere: the source's own lines are
     put back before the last smoothing and nothing is sharpened. "bwdif" is many times faster.
+    "fieldnet" is the network that `remaster` runs, its result brought back to the clip's own size:
+    noise and compression damage go as well.
 
     Args:
         clip: Interlaced, constant; YUV or Gray of 8 to 16 bit integers, at least 2 lines.
-        method: "qtgmc" or "bwdif".
+        method: "qtgmc", "bwdif" or "fieldnet".
         rate: "double", a frame for each field, or "single", a frame for each frame.
         tff: Whether the top field comes first; None reads _FieldBased of the first frame.
+        model: For "fieldnet": "base", or a file of weights.
+        device: For "fieldnet": "auto", "cpu", "cuda", "cuda:N" or "mps".
 
     Returns:
-        The same size at 16 bit, in the same subsampling but for 4:1:1, which becomes 4:2:2.
+        The same size at 16 bit, in the same subsampling but for 4:1:1, which becomes 4:2:2; of
+        "fieldnet" limited range, chroma left-sited, the scene properties of `remaster` written.
         Frame durations and rate are true, _FieldBased is 0, other properties are the source's.
 
     Raises:
         vs.Error: A wrong argument, or a field order that is neither given nor flagged.
     """
     check_clip("deinterlace", clip)
-    check_choice("deinterlace", "method", method, ("qtgmc", "bwdif"))
+    check_choice("deinterlace", "method", method, ("qtgmc", "bwdif", "fieldnet"))
     check_choice("deinterlace", "rate", rate, ("double", "single"))
     top_first = top_field_first("deinterlace", clip, tff)
     _check_fields("deinterlace", clip)
 
     flagged = clip.std.SetFieldBased(2 if top_first else 1)
     canvas = extend(deepen(flagged))
+    if method == "fieldnet":
+        from .learned import first_fields, restored  # brings torch, which others do without
+
+        frames = crop(
+            restored(
+                "deinterlace",
+                canvas,
+                "fields",
+                canvas.height,
+                canvas.width,
+                model=model,
+                matrix="keep",
+                format=canvas.format.id,
+                device=device,
+            ),
+            clip.width,
+            clip.height,
+        )
+        return frames if rate == "double" else first_fields(clip, frames)
     bob = _qtgmc if method == "qtgmc" else _bwdif
     frames = crop(bob(canvas, top_first), clip.width, clip.height)
     # QTGMC leaves each frame the duration of two; Interleave halves it, frame by frame.

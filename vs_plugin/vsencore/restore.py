@@ -1,4 +1,4 @@
-"""Noise taken out along the motion: what moves together is averaged, what changes is left alone."""
+"""Noise taken out: along the motion by block matching, or by the network for frames."""
 
 from typing import cast
 
@@ -17,29 +17,46 @@ STRONGEST_SAD = 400
 CUT = (180, 38.5)
 
 
-def restore(clip: vs.VideoNode, strength: float = 0.5, method: str = "degrain") -> vs.VideoNode:
-    """Take noise out by averaging each block with where it was, two frames each way.
+def restore(
+    clip: vs.VideoNode,
+    strength: float = 0.5,
+    method: str = "degrain",
+    *,
+    grain: float = 0.0,
+    model: str = "base",
+    device: str = "auto",
+) -> vs.VideoNode:
+    """Take noise out of whole frames.
 
-    A block counts by how well it matches, so noise is averaged and what the neighbours do not
-    hold (a gesture, a flash, a changed lamp) stays as it is; nothing is sharpened. Neighbours
-    beyond a cut do not count. Half strength leaves about a third of the noise's power: grain that
-    is gone altogether takes the skin's own texture with it.
+    "degrain" averages each block with where it was, two frames each way. A block counts by how well
+    it matches, so noise is averaged and what the neighbours do not hold (a gesture, a flash, a
+    changed lamp) stays as it is; nothing is sharpened. Neighbours beyond a cut do not count. Half
+    strength leaves about a third of the noise's power: grain that is gone altogether takes the
+    skin's own texture with it.
+
+    "framenet" is the network that `remaster` runs on frames, its result brought back to the clip's
+    own size: noise and compression damage go together. Its strength is the share of its result in
+    a mixture with the source.
 
     Args:
         clip: Progressive, constant; YUV or Gray of 8 to 16 bit integers.
         strength: 0 (off: the very same clip comes back) to 1 (for heavy tape noise).
-        method: "degrain", vs-jetpack's mc_degrain over MVUtensils.
+        method: "degrain", vs-jetpack's mc_degrain over MVUtensils, or "framenet".
+        grain: For "framenet": 0 (none) to 1 (all) of the grain that it took out is given back.
+        model: For "framenet": "base", or a file of weights.
+        device: For "framenet": "auto", "cpu", "cuda", "cuda:N" or "mps".
 
     Returns:
         The same size, length and properties at 16 bit, in the same subsampling but for 4:1:1,
-        which becomes 4:2:2.
+        which becomes 4:2:2. "framenet" writes limited range, and the scene properties besides.
 
     Raises:
         vs.Error: A wrong argument, or an interlaced clip.
     """
     check_clip("restore", clip)
     check_number("restore", "strength", strength, 0, 1)
-    check_choice("restore", "method", method, ("degrain",))
+    check_choice("restore", "method", method, ("degrain", "framenet"))
+    check_number("restore", "grain", grain, 0, 1)
     if strength == 0:
         return clip
     check_progressive("restore", clip)
@@ -47,8 +64,37 @@ def restore(clip: vs.VideoNode, strength: float = 0.5, method: str = "degrain") 
         raise vs.Error(
             f"restore: clip must have chroma at every line or every second, not {clip.format.name}"
         )
+    if method == "framenet":
+        cleaned = _network(extend(deepen(clip)), strength, grain, model, device)
+        return crop(cleaned, clip.width, clip.height)
     cleaned = _degrain(extend(deepen(clip)), strength)
     return crop(cleaned, clip.width, clip.height).std.CopyFrameProps(clip)
+
+
+def _network(
+    source: vs.VideoNode, strength: float, grain: float, model: str, device: str
+) -> vs.VideoNode:
+    from .learned import restored  # brings torch, which the classical way does without
+
+    cleaned = restored(
+        "restore",
+        source.std.SetFieldBased(0),
+        "frames",
+        source.height,
+        source.width,
+        model=model,
+        grain=grain,
+        matrix="keep",
+        format=source.format.id,
+        device=device,
+    )
+    if strength == 1:
+        return cleaned
+    # The source in the network's range and siting, so that like is mixed with like.
+    same = source.std.SetFieldBased(0).resize.Spline36(
+        format=source.format.id, range=0, chromaloc=vs.CHROMA_LEFT
+    )
+    return cleaned.std.Merge(same, weight=1 - strength)
 
 
 def _degrain(canvas: vs.VideoNode, strength: float) -> vs.VideoNode:

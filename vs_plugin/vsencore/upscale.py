@@ -27,20 +27,23 @@ def upscale(
     own samples, and the result is rounded once, with a dither that stays still. "nnedi3" doubles
     luma until it is large enough and brings it to size with Spline36; chroma, which holds no edges
     that luma does not show, is scaled by Spline36. "lanczos" scales all with Lanczos, 4 lobes.
-    "model" runs a single-frame model on the device, and brings what it gives to size there.
+    "framenet" is the network that `remaster` runs on frames, which also cleans them. "model" runs a
+    single-frame model on the device, and brings what it gives to size there.
 
     Args:
         clip: Progressive, constant; YUV or Gray of 8 to 16 bit integers.
         height: Lines of the result, even, 16 to 8640; fewer than the source's is fine.
-        method: "nnedi3", "lanczos" or "model".
+        method: "nnedi3", "lanczos", "framenet" or "model".
         width: Columns of the result, even; None keeps the shape that the sample aspect
             (_SARNum and _SARDen of the first frame, 1:1 where missing) gives the picture.
-        crop_edges: Columns taken off left and right first: analogue blanking, usually 8.
+        crop_edges: Columns taken off left and right first: analogue blanking, usually 8. For
+            "framenet" whole samples of chroma.
         matrix: "auto" (SD colour becomes BT.709 above 576 lines), "keep", or "709". What a clip
             does not tell of its colour is guessed from its size and rate; see `colour`.
         format: A YUV or Gray integer format of VapourSynth; None is YUV420P10, or GRAY10 for Gray.
-        model: For "model": a name that `encore models list` knows, or a file spandrel reads.
-        device: For "model": "auto", "cpu", "cuda", "cuda:N" or "mps".
+        model: For "model": a name that `encore models list` knows, or a file spandrel reads. For
+            "framenet": a file of weights; None is "base".
+        device: For "framenet" and "model": "auto", "cpu", "cuda", "cuda:N" or "mps".
 
     Returns:
         The scaled clip, limited range, chroma left-sited; _Matrix, _Transfer, _Primaries, _Range,
@@ -51,9 +54,9 @@ def upscale(
     """
     check_clip("upscale", clip)
     check_whole("upscale", "height", height, 16, 8640, even=True)
-    check_choice("upscale", "method", method, ("nnedi3", "lanczos", "model"))
-    if (method == "model") != (model is not None):
-        raise vs.Error('upscale: method "model" goes with a model, by name or path, and only it')
+    check_choice("upscale", "method", method, ("nnedi3", "lanczos", "framenet", "model"))
+    if method != "framenet" and (method == "model") != (model is not None):
+        raise vs.Error('upscale: method "model" goes with a model, by name or path')
     if width is not None:
         check_whole("upscale", "width", width, 16, 16384, even=True)
     check_whole("upscale", "crop_edges", crop_edges, 0, (clip.width - 1) // 2)
@@ -71,6 +74,21 @@ def upscale(
         )
 
     clip = clip.std.SetFieldBased(0)
+    if method == "framenet":
+        from .learned import restored  # brings torch, which the classical ways do without
+
+        return restored(
+            "upscale",
+            clip,
+            "frames",
+            height,
+            width,
+            model=model or "base",
+            crop_edges=crop_edges,
+            matrix=matrix,
+            format=target_format.id,
+            device=device,
+        ).std.SetFrameProps(_SARNum=1, _SARDen=1)
     if model is not None:
         from .models import model as run
 

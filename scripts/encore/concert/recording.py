@@ -1,7 +1,8 @@
 """The demo's concert as an old recording: interlaced, noisy, MPEG-2 and MP2 in a VOB.
 
-Each field is taken from its own moment, after the mild vertical low-pass that cameras use against
-line flicker. Chroma is halved within each field, where MPEG-2 has it (ISO/IEC 13818-2, 6.1.1.8).
+Camera and tape are those of `encore.degradation`, by a recipe that is always the same: each field
+is taken from its own moment, after the mild vertical low-pass that cameras use against line
+flicker, and the tape adds its noise. Only the codec is another run of FFmpeg, which leaves a file.
 """
 
 from __future__ import annotations
@@ -13,22 +14,20 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from scipy import ndimage
 
 from encore.concert.band import sound
 from encore.concert.stage import Stage
+from encore.degradation import Recipe, taped
 from encore.errors import JobError
 from encore.ffmpeg import program
 from encore.progress import Update
 
 __all__ = ["pictures", "record"]
-
-Fields = NDArray[np.float32]
 
 _RATE = 50
 _WIDTH, _HEIGHT = 720, 576
@@ -37,6 +36,14 @@ _SOUND_HZ = 48000
 _TAGS = (
     "setparams=field_mode=tff:range=tv:colorspace=bt470bg"
     ":color_primaries=bt470bg:color_trc=smpte170m"
+)
+_TAPE = Recipe(
+    seed=0,
+    vertical_lowpass=0.75,
+    luma_noise=2.0,
+    luma_noise_px=0.8,
+    chroma_noise=1.6,
+    chroma_noise_px=2.0,
 )
 _WORKERS = min(4, os.cpu_count() or 1)
 
@@ -111,41 +118,5 @@ def _encode(pcm: Path, tape: Path) -> list[str]:
 
 def _taped(first: NDArray[np.uint8], second: NDArray[np.uint8], seed: int, number: int) -> bytes:
     """One interlaced frame of two pictures, as planar 8-bit 4:2:0."""
-    woven = np.empty((_HEIGHT, _WIDTH, 3), np.float32)
-    for parity, picture in enumerate((first, second)):
-        narrow = Image.fromarray(picture).resize((_WIDTH, _HEIGHT), Image.Resampling.LANCZOS)
-        woven[parity::2] = _flicker_filtered(np.asarray(narrow, np.float32))[parity::2]
-    r, g, b = woven[..., 0], woven[..., 1], woven[..., 2]
-    y = 0.299 * r + 0.587 * g + 0.114 * b
-    noise = np.random.default_rng([seed, number])
-    u = _chroma((b - y) / 1.772)
-    v = _chroma((r - y) / 1.402)
-    y += _tape_noise(noise, y.shape, 0.8) * (1.2 + 2.2 * np.square(1 - y / 255))
-    u += 1.6 * _tape_noise(noise, u.shape, 2.0)
-    v += 1.6 * _tape_noise(noise, v.shape, 2.0)
-    planes = (16 + y * (219 / 255), 128 + u * (224 / 255), 128 + v * (224 / 255))
-    return b"".join(
-        np.clip(plane + 0.5, low, high).astype(np.uint8).tobytes()
-        for plane, low, high in zip(planes, (16, 16, 16), (235, 240, 240), strict=True)
-    )
-
-
-def _flicker_filtered(picture: Fields) -> Fields:
-    padded = np.pad(picture, ((1, 1), (0, 0), (0, 0)), mode="edge")
-    return 0.625 * picture + 0.1875 * (padded[:-2] + padded[2:])
-
-
-def _chroma(plane: Fields) -> Fields:
-    """Half as wide, sited left; half as high within each field, a quarter line off its lines."""
-    padded = np.pad(plane, ((0, 0), (1, 0)), mode="edge")
-    across = 0.25 * (padded[:, 0:-1:2] + padded[:, 2::2]) + 0.5 * padded[:, 1::2]
-    halved = np.empty((_HEIGHT // 2, _WIDTH // 2), np.float32)
-    halved[0::2] = 0.75 * across[0::4] + 0.25 * across[2::4]
-    halved[1::2] = 0.25 * across[1::4] + 0.75 * across[3::4]
-    return halved
-
-
-def _tape_noise(noise: np.random.Generator, shape: tuple[int, ...], smear: float) -> Fields:
-    """Noise of unit deviation, drawn out along the lines as a narrow band does."""
-    grain = ndimage.gaussian_filter1d(noise.standard_normal(shape, np.float32), smear, axis=1)
-    return np.asarray(grain / np.float32(grain.std()), np.float32)
+    recipe = replace(_TAPE, seed=int(np.random.default_rng([seed, number]).integers(2**31)))
+    return b"".join(plane.tobytes() for plane in taped(np.stack((first, second)), recipe))

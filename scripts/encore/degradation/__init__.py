@@ -6,7 +6,7 @@ Training, the benchmark and the demo all use these three.
 """
 
 from encore.degradation.recipe import Recipe, draw
-from encore.degradation.recording import Recording, record
+from encore.degradation.recording import Recording, record, taped
 from encore.degradation.stage_light import light_up
 
-__all__ = ["Recipe", "Recording", "draw", "light_up", "record"]
+__all__ = ["Recipe", "Recording", "draw", "light_up", "record", "taped"]

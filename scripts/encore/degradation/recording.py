@@ -11,7 +11,7 @@ from encore.degradation import codec, tape
 from encore.degradation.camera import Signal, is_top, shoot
 from encore.degradation.recipe import Recipe
 
-__all__ = ["Recording", "record"]
+__all__ = ["Recording", "record", "taped"]
 
 Planes = NDArray[np.uint8]
 
@@ -47,15 +47,27 @@ def record(truth: Planes, recipe: Recipe) -> Recording:
     Raises ValueError for a wrong shape, an odd number of moments for fields, and for DV in NTSC
     (which is 4:1:1) or with the top field first; JobError when FFmpeg fails.
     """
-    _check(truth, recipe)
-    signal = shoot(truth, recipe)
-    tape.play(signal, recipe)
+    signal = _played(truth, recipe)
     planes = [_woven(plane, recipe) for plane in (signal.y, signal.u, signal.v)]
     packed = np.concatenate([plane.reshape(len(plane), -1) for plane in planes], axis=1)
     ahead = _ahead(signal, recipe, len(packed))
     shown = codec.through(np.concatenate((ahead, packed)), recipe)[len(ahead) :]
     y, u, v = _unpacked(shown, recipe)
     return Recording(y, u, v, recipe.top_first, recipe.interlaced, recipe)
+
+
+def taped(truth: Planes, recipe: Recipe) -> tuple[Planes, Planes, Planes]:
+    """The recording before its codec: y, u and v as `Recording` has them; raises as `record`."""
+    signal = _played(truth, recipe)
+    y, u, v = (_woven(plane, recipe) for plane in (signal.y, signal.u, signal.v))
+    return y, u, v
+
+
+def _played(truth: Planes, recipe: Recipe) -> Signal:
+    _check(truth, recipe)
+    signal = shoot(truth, recipe)
+    tape.play(signal, recipe)
+    return signal
 
 
 def _check(truth: Planes, recipe: Recipe) -> None:

@@ -212,15 +212,20 @@ class _Node:
     def _finished(self, pictures: Pictures, count: int) -> list[Tensor]:
         """The integer planes of a block, (N, 1, h, w) each, in the target's format and size."""
         with torch.inference_mode():
+            if self._target.family == "RGB":
+                pictures = Pictures(pictures.colour, pictures.whole())
             frames, (height, width) = pictures.frames[:count], self._size
+            chroma = None if pictures.chroma is None else pictures.chroma[:count]
             # A strip of a large picture stays in the processor's cache from step to step. What is
             # scaled is smaller before, and a GPU has the bandwidth.
             strips = frames.device.type == "cpu" and frames.shape[-2:] == self._size
+            strips = strips and chroma is None
             step = _STRIP_LINES if strips else height
             coded = []
             for top in range(0, height, step):
                 first, last = max(0, top - _HALO_LINES), min(height, top + step + _HALO_LINES)
-                part = Pictures(pictures.colour, frames[..., first:last, :] if strips else frames)
+                shown = frames[..., first:last, :] if strips else frames
+                part = Pictures(pictures.colour, shown, None, chroma)
                 planes = self._planes(part, (last - first, width))
                 planes = [_cut(plane, top - first, step, last - first) for plane in planes]
                 coded.append(colour.to_code(planes, self._target))
@@ -231,11 +236,13 @@ class _Node:
         frames, target = pictures.frames.float(), self._target
         if target.family == "RGB":
             if pictures.colour == "yuv":
-                frames = colour.yuv_to_rgb(frames[:, :1], frames[:, 1:], self._matrix)
+                frames = colour.yuv_to_rgb(frames, self._matrix)
             return list(scaling.resize(frames, *size).split(1, 1))
         # Turned before it is scaled, so that chroma is only scaled to the little it will be.
         if pictures.colour == "rgb":
-            luma, chroma = colour.rgb_to_yuv(frames, self._matrix)
+            luma, chroma = colour.rgb_to_yuv(frames, self._matrix).split((1, 2), 1)
+        elif pictures.chroma is not None:
+            luma, chroma = frames, pictures.chroma.float()
         else:
             luma, chroma = frames[:, :1], frames[:, 1:]
         luma = scaling.resize(luma, *size)
@@ -368,20 +375,21 @@ def _read(
         return Pictures("yuv", torch.cat([luma, empty, empty], 1), field)
     if source.family == "RGB":
         rgb = colour.convert(torch.cat(unit, 1), source, target)
-        return Pictures("yuv", torch.cat(colour.rgb_to_yuv(rgb, _matrix(target)), 1), field)
+        return Pictures("yuv", colour.rgb_to_yuv(rgb, _matrix(target)), field)
     chroma = torch.cat(unit[1:], 1)
     chroma = colour.chroma_up(chroma, source, (luma.shape[-2], luma.shape[-1]), field)
+    frames = torch.cat([luma, chroma], 1)
     if (source.matrix, source.primaries) != (_matrix(target), target.primaries):
-        rgb = colour.convert(colour.yuv_to_rgb(luma, chroma, source.matrix), source, target)
-        luma, chroma = colour.rgb_to_yuv(rgb, _matrix(target))
-    return Pictures("yuv", torch.cat([luma, chroma], 1), field)
+        rgb = colour.convert(colour.yuv_to_rgb(frames, source.matrix), source, target)
+        frames = colour.rgb_to_yuv(rgb, _matrix(target))
+    return Pictures("yuv", frames, field)
 
 
 def _recolour(matrix: int) -> Callable[[Tensor, Colour], Tensor]:
     def recolour(frames: Tensor, to: Colour) -> Tensor:
         if to == "rgb":
-            return colour.yuv_to_rgb(frames[:, :1], frames[:, 1:], matrix)
-        return torch.cat(colour.rgb_to_yuv(frames, matrix), 1)
+            return colour.yuv_to_rgb(frames, matrix)
+        return colour.rgb_to_yuv(frames, matrix)
 
     return recolour
 

@@ -19,10 +19,11 @@ from torch.nn import functional
 from . import light
 from .colour import Field
 from .device import Place, is_out_of_memory, logger
-from .stage import Colour, Stage, growth
+from .scaling import resize
+from .stage import Colour, Made, Stage, growth
 from .tiles import run_tiled
 
-__all__ = ["Chain", "Pictures"]
+__all__ = ["Chain", "Pictures", "joined"]
 
 _SMALLEST_TILE_PX = 64
 _FIRST_TILE_PX = 512
@@ -33,15 +34,26 @@ _MOST_FLAGS = 4096
 class Pictures:
     """Frames on the device: (N, 3, H, W), R'G'B' or Y'CbCr 4:4:4 as `colour` says.
 
-    `field` is the parity of a source picture that is a single field.
+    `field` is the parity of a source picture that is a single field. Where `chroma` is told apart,
+    (N, 2, h, w) of the same view at a size of its own, `frames` are luma alone.
     """
 
     colour: Colour
     frames: Tensor
     field: Field | None = None
+    chroma: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    @property
+    def nbytes(self) -> int:
+        """What they hold of memory."""
+        return self.frames.nbytes + (0 if self.chroma is None else self.chroma.nbytes)
+
+    def whole(self) -> Tensor:
+        """The frames with all their channels at one size."""
+        return self.frames if self.chroma is None else joined(self.frames, self.chroma)
 
 
 class Chain:
@@ -126,16 +138,31 @@ class Chain:
         stage = self.stages[level - 1]
         centres = [min(n, self.length - 1) for n in range(first, first + self.batch)]
         windows = [self._window(n, stage, source) for n in centres]
-        wanted = sorted({n for window in windows for n in window})
-        frames = {n: self._frame(level - 1, n, stage.needs.colour, source) for n in wanted}
-        stacked = torch.stack([torch.stack([frames[n][0] for n in window]) for window in windows])
+        fields = stage.needs.fields
+        turned = [fields and source.frame(n).field == "bottom" for n in centres]
+        # Each picture is made once, in order, and copied once, into its places: these are the
+        # largest tensors that a window costs.
+        wanted = {(n, down) for w, down in zip(windows, turned, strict=True) for n in w}
+        shown = {
+            (n, upside_down): self._shown(level - 1, n, upside_down, stage.needs.colour, source)
+            for n, upside_down in sorted(wanted)
+        }
+        height, width = next(iter(shown.values())).shape[-2:]
+        stacked = torch.empty(
+            (len(windows), len(windows[0]), 4 if stage.needs.light else 3, height, width),
+            dtype=self.place.dtype,
+            device=self.place.device,
+        )
+        for window, upside_down, room in zip(windows, turned, stacked, strict=True):
+            for n, one in zip(window, room, strict=True):
+                one[:3] = shown[n, upside_down][0]
         if stage.needs.light:
-            stacked = self._lit_alike(stacked, windows, stage, source)
-        if not stage.needs.fields:
-            return Pictures(stage.needs.colour, self._runners[level - 1](stacked))
-        turned = [source.frame(n).field == "bottom" for n in centres]
-        made = self._runners[level - 1](_turned(stacked, turned))
-        return Pictures(stage.needs.colour, _turned(made, turned))
+            self._light_alike(stacked, windows, turned, stage, source)
+        made = self._runners[level - 1](stacked)
+        if isinstance(made, Tensor):
+            return Pictures(stage.needs.colour, _turned(made, turned))
+        luma, chroma = made
+        return Pictures("yuv", _turned(luma, turned), None, _turned(chroma, turned))
 
     def _window(self, n: int, stage: Stage, source: "_Source") -> list[int]:
         if not stage.reach:
@@ -145,6 +172,17 @@ class Chain:
         fields = stage.needs.fields
         return light.window_indices(n, stage.reach, cuts, self.length, fields=fields)
 
+    def _shown(
+        self, level: int, n: int, upside_down: bool, colour: Colour, source: "_Source"
+    ) -> Tensor:
+        """Frame n after `level` stages, upside down where it is wanted so."""
+        if not upside_down:
+            return self._frame(level, n, colour, source)
+        # Only fields are, and only at the source, where both ways are kept.
+        pictures = source.turned(n)
+        frames = pictures.frames
+        return frames if pictures.colour == colour else self._recolour(frames.float(), colour)
+
     def _frame(self, level: int, n: int, colour: Colour, source: "_Source") -> Tensor:
         """Frame n (1, 3, H, W) after `level` stages, in a colour model, ready for a stage."""
         if level == 0:
@@ -152,21 +190,28 @@ class Chain:
         else:
             block = self._block(level, n // self.batch, source)
             at = n % self.batch
-            pictures = Pictures(block.colour, block.frames[at : at + 1])
+            chroma = None if block.chroma is None else block.chroma[at : at + 1]
+            frames = Pictures(block.colour, block.frames[at : at + 1], None, chroma).whole()
+            pictures = Pictures(block.colour, frames)
         frames = pictures.frames
         if pictures.colour != colour:
             frames = self._recolour(frames.float(), colour)
         return frames.to(self.place.dtype)
 
-    def _lit_alike(
-        self, stacked: Tensor, windows: Sequence[Sequence[int]], stage: Stage, source: "_Source"
-    ) -> Tensor:
-        """Windows whose neighbours have the centre's stage light, and how far to trust that."""
+    def _light_alike(
+        self,
+        stacked: Tensor,
+        windows: Sequence[Sequence[int]],
+        turned: Sequence[bool],
+        stage: Stage,
+        source: "_Source",
+    ) -> None:
+        """Give neighbours the centre's stage light, and tell how far to trust that."""
         minis = torch.stack([torch.cat([source.miniature(n) for n in w]) for w in windows])
         yuv = stage.needs.colour == "yuv"
-        return light.with_trust(
+        light.fill_trust(
             stacked,
-            minis,
+            _turned(minis, turned),
             lambda frames: self._recolour(frames.float(), "rgb") if yuv else frames.float(),
             lambda frames: self._recolour(frames, "yuv") if yuv else frames,
         )
@@ -187,6 +232,15 @@ class _Source:
 
     def frame(self, n: int) -> Pictures:
         return self._kept(("frame", self._clamped(n)), self._fetch)
+
+    def turned(self, n: int) -> Pictures:
+        """Frame n upside down: half of an interlaced clip's windows want it so."""
+
+        def flipped(at: int) -> Pictures:
+            frame = self.frame(at)
+            return Pictures(frame.colour, frame.frames.flip(-2))
+
+        return self._kept(("turned", self._clamped(n)), flipped)
 
     def miniature(self, n: int) -> Tensor:
         def shrunk(at: int) -> Pictures:
@@ -222,10 +276,10 @@ class _Cache:
 
     def put(self, key: tuple[str | int, int], pictures: Pictures) -> None:
         self._kept[key] = pictures
-        self._bytes += pictures.frames.nbytes
+        self._bytes += pictures.nbytes
         while self._bytes > self._bound and len(self._kept) > 1:
             _, dropped = self._kept.popitem(last=False)
-            self._bytes -= dropped.frames.nbytes
+            self._bytes -= dropped.nbytes
 
 
 class _Runner:
@@ -236,12 +290,12 @@ class _Runner:
         self._bites: int | None = None
         self._tile_px: int | None = None
 
-    def __call__(self, windows: Tensor) -> Tensor:
+    def __call__(self, windows: Tensor) -> Made:
         while True:
             try:
                 if self._bites is None or self._bites >= len(windows):
                     return self._run(windows)
-                return torch.cat([self._run(part) for part in torch.split(windows, self._bites)])
+                return _together([self._run(part) for part in windows.split(self._bites)])
             except Exception as error:
                 if not is_out_of_memory(error) or not self._smaller(windows):
                     raise
@@ -249,11 +303,21 @@ class _Runner:
             if self._place.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _run(self, windows: Tensor) -> Tensor:
+    def _run(self, windows: Tensor) -> Made:
         height, width = windows.shape[-2:]
         padded, (higher, wider) = self._padded(windows), growth(self._stage)
+        tall, wide = padded.shape[-2:]
         result = self._stage.run(padded) if self._tile_px is None else self._tiled(padded)
-        return result[..., : height * higher, : width * wider]
+        if (tall, wide) == (height, width):
+            return result
+        if isinstance(result, Tensor):
+            return result[..., : height * higher, : width * wider]
+        luma, chroma = result
+        rows, columns = chroma.shape[-2] // tall, chroma.shape[-1] // wide
+        return (
+            luma[..., : height * higher, : width * wider],
+            chroma[..., : height * rows, : width * columns],
+        )
 
     def _padded(self, windows: Tensor) -> Tensor:
         needs, (height, width) = self._stage.needs, windows.shape[-2:]
@@ -272,8 +336,13 @@ class _Runner:
         assert self._tile_px is not None
         needs = self._stage.needs
         seen = needs.receptive_px
+
+        def run(window: Tensor) -> Tensor:
+            made = self._stage.run(window)
+            return made if isinstance(made, Tensor) else joined(*made)
+
         return run_tiled(
-            self._stage.run,
+            run,
             windows,
             growth=growth(self._stage),
             receptive_px=seen if isinstance(seen, int) else seen(),
@@ -298,6 +367,19 @@ class _Runner:
         self._tile_px = tile
         logger.warning("out of memory: tiles of %d pixels from here on", tile)
         return True
+
+
+def joined(luma: Tensor, chroma: Tensor) -> Tensor:
+    """Luma (N, 1, H, W) and chroma (N, 2, h, w) of one view as Y'CbCr 4:4:4 (N, 3, H, W)."""
+    return torch.cat([luma, resize(chroma, luma.shape[-2], luma.shape[-1], "bicubic")], 1)
+
+
+def _together(parts: Sequence[Made]) -> Made:
+    whole = [part for part in parts if isinstance(part, Tensor)]
+    if whole:
+        return torch.cat(whole)
+    luma, chroma = zip(*parts, strict=True)
+    return torch.cat(luma), torch.cat(chroma)
 
 
 def _joined(pictures: Sequence[Pictures]) -> Pictures:

@@ -169,24 +169,34 @@ def chroma_scale(
     return resize(chroma, *size, shift=shift)
 
 
-def yuv_to_rgb(y: Tensor, chroma: Tensor, matrix: int) -> Tensor:
-    """Turn Y' (N, 1, H, W) and Cb, Cr (N, 2, H, W) into R'G'B' (N, 3, H, W)."""
+def yuv_to_rgb(yuv: Tensor, matrix: int) -> Tensor:
+    """Turn Y', Cb, Cr (N, 3, H, W) into R'G'B' (N, 3, H, W)."""
     kr, kb = _luma_weights(matrix)
-    cb, cr = chroma[:, :1], chroma[:, 1:]
+    y, cb, cr = yuv.split(1, 1)
     to_red, to_blue, kg = 2 * (1 - kr), 2 * (1 - kb), 1 - kr - kb
-    red = torch.add(y, cr, alpha=to_red)
-    green = torch.sub(y, cb, alpha=to_blue * kb / kg).sub_(cr, alpha=to_red * kr / kg)
-    blue = torch.add(y, cb, alpha=to_blue)
-    return torch.cat([red, green, blue], dim=1)
+    # Written into their places: to join planes afterwards costs more than to calculate them.
+    rgb = torch.empty_like(yuv, memory_format=torch.contiguous_format)
+    red, green, blue = rgb.split(1, 1)
+    torch.add(y, cr, alpha=to_red, out=red)
+    torch.sub(y, cb, alpha=to_blue * kb / kg, out=green)
+    green.sub_(cr, alpha=to_red * kr / kg)
+    torch.add(y, cb, alpha=to_blue, out=blue)
+    return rgb
 
 
-def rgb_to_yuv(rgb: Tensor, matrix: int) -> tuple[Tensor, Tensor]:
-    """Turn R'G'B' (N, 3, H, W) into Y' (N, 1, H, W) and Cb, Cr (N, 2, H, W)."""
+def rgb_to_yuv(rgb: Tensor, matrix: int) -> Tensor:
+    """Turn R'G'B' (N, 3, H, W) into Y', Cb, Cr (N, 3, H, W)."""
     kr, kb = _luma_weights(matrix)
-    red, green, blue = rgb[:, :1], rgb[:, 1:2], rgb[:, 2:]
-    y = (kr * red).add_(green, alpha=1 - kr - kb).add_(blue, alpha=kb)
-    cb, cr = (blue - y).div_(2 * (1 - kb)), (red - y).div_(2 * (1 - kr))
-    return y, torch.cat([cb, cr], dim=1)
+    red, green, blue = rgb.split(1, 1)
+    yuv = torch.empty_like(rgb, memory_format=torch.contiguous_format)
+    y, cb, cr = yuv.split(1, 1)
+    torch.mul(red, kr, out=y)
+    y.add_(green, alpha=1 - kr - kb).add_(blue, alpha=kb)
+    torch.sub(blue, y, out=cb)
+    cb.div_(2 * (1 - kb))
+    torch.sub(red, y, out=cr)
+    cr.div_(2 * (1 - kr))
+    return yuv
 
 
 def to_linear(x: Tensor, transfer: int) -> Tensor:

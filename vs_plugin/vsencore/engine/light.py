@@ -26,17 +26,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .scaling import resize
+
 __all__ = [
     "LOOK",
     "Flags",
     "apply",
     "cut_between",
     "equalise",
+    "fill_trust",
     "flags",
     "light_map",
     "miniature",
     "window_indices",
-    "with_trust",
 ]
 
 LOOK = 4
@@ -84,15 +86,30 @@ def miniature(frames: Tensor, field: Literal["top", "bottom"] | None = None) -> 
     channel; in Y'CbCr it would mix them. An average commutes with the matrix, so a miniature of
     Y'CbCr may be turned into R'G'B' afterwards.
     """
-    if field is not None:
-        nearer, farther = frames[..., :-1, :], frames[..., 1:, :]
-        if field == "top":
-            between, left = torch.lerp(nearer, farther, 0.25), frames[..., -1:, :]
-            frames = torch.cat([between, left], -2)
-        else:
-            between, left = torch.lerp(farther, nearer, 0.25), frames[..., :1, :]
-            frames = torch.cat([left, between], -2)
-    return functional.adaptive_avg_pool2d(frames, (_ROWS, _COLUMNS))
+    height, width = frames.shape[-2:]
+    rows = _averaging(height, _ROWS, field, frames.device, frames.dtype)
+    columns = _averaging(width, _COLUMNS, None, frames.device, frames.dtype)
+    return rows @ frames @ columns.T
+
+
+@cache
+def _averaging(
+    length: int,
+    cells: int,
+    field: Literal["top", "bottom"] | None,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    """The matrix (cells, length) that averages lines, or columns, to cells."""
+    with torch.inference_mode(False):
+        lines = torch.eye(length, dtype=torch.float64)
+        if field is not None:
+            beyond = lines.roll(-1, 0) if field == "top" else lines.roll(1, 0)
+            edge = length - 1 if field == "top" else 0
+            beyond[edge] = lines[edge]
+            # A quarter of the next line for one parity, of the one before for the other.
+            lines = 0.75 * lines + 0.25 * beyond
+        return functional.adaptive_avg_pool2d(lines[None], (cells, length))[0].to(device, dtype)
 
 
 def flags(minis: Tensor) -> Flags:
@@ -165,12 +182,13 @@ def apply(frames: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
 
     A gain of 1 and an offset of 0 give the very same samples; nothing is clipped.
     """
-    size = frames.shape[-2:]
-    change = torch.cat([gain - 1, offset], -3).flatten(0, -4)
-    change = functional.interpolate(change, size, mode="bilinear", align_corners=False)
-    change = change.reshape(*frames.shape[:-3], *change.shape[1:])
-    times, plus = change.to(frames.dtype).chunk(2, -3)
-    return torch.addcmul(frames + plus, frames, times)
+    height, width = frames.shape[-2:]
+
+    def drawn(small: Tensor) -> Tensor:
+        large = resize(small.flatten(0, -4), height, width, "bilinear")
+        return large.reshape(frames.shape).to(frames.dtype)
+
+    return torch.addcmul(frames + drawn(offset), frames, drawn(gain - 1))
 
 
 def equalise(
@@ -183,40 +201,47 @@ def equalise(
 
     `minis` (..., K, 3, h, w) are their miniatures, R'G'B'. `to_rgb` and `from_rgb` turn frames
     (M, 3, H, W) of another colour model to R'G'B' and back. A frame whose cells keep their means
-    within half a code of 8 bit is left as it is: under calm light nothing is done, and costs
-    nothing. Returns the frames and the confidence (..., K, 1, h, w); the centre comes back as it
-    was, with a confidence of 1.
+    within half a code of 8 bit is left as it is: under calm light nothing is done. Returns the
+    frames and the confidence (..., K, 1, h, w); the centre comes back as it was, with a confidence
+    of 1.
     """
-    centre = minis.shape[-4] // 2
-    gain, offset, confidence = light_map(minis, minis[..., centre : centre + 1, :, :, :])
-    change = (minis * (gain - 1) + offset).abs().amax((-3, -2, -1))
-    other = (change > _UNSEEN).nonzero(as_tuple=True)
-    if not len(other[0]):
-        return windows, confidence
-    frames = windows[other]
-    rgb = frames if to_rgb is None else to_rgb(frames)
-    lit = apply(rgb, gain[other], offset[other])
     windows = windows.clone()
-    windows[other] = (lit if from_rgb is None else from_rgb(lit)).to(windows.dtype)
-    return windows, confidence
+    return windows, _equalise(windows, minis, to_rgb, from_rgb)
 
 
-def with_trust(
+def fill_trust(
     windows: Tensor,
     minis: Tensor,
     to_rgb: Callable[[Tensor], Tensor] | None = None,
     from_rgb: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:
-    """Give windows (N, K, 3, H, W) as `equalise` does, its confidence as a fourth channel.
+) -> None:
+    """Equalise windows (N, K, 4, H, W) in their place; the confidence becomes the fourth channel.
 
     What a network is handed, in training and in a chain.
     """
-    lit, trust = equalise(windows, minis, to_rgb, from_rgb)
-    large = functional.interpolate(
-        trust.flatten(0, 1), lit.shape[-2:], mode="bilinear", align_corners=False
-    )
-    trusted = large.view(*lit.shape[:2], *large.shape[1:]).to(lit.dtype)
-    return torch.cat([lit, trusted], 2)
+    trust = _equalise(windows[:, :, :3], minis, to_rgb, from_rgb)
+    height, width = windows.shape[-2:]
+    windows[:, :, 3] = resize(trust[:, :, 0], height, width, "bilinear")
+
+
+def _equalise(
+    windows: Tensor,
+    minis: Tensor,
+    to_rgb: Callable[[Tensor], Tensor] | None,
+    from_rgb: Callable[[Tensor], Tensor] | None,
+) -> Tensor:
+    """Change the windows, and give the confidence."""
+    centre = minis.shape[-4] // 2
+    gain, offset, confidence = light_map(minis, minis[..., centre : centre + 1, :, :, :])
+    change = (minis * (gain - 1) + offset).abs().amax((-3, -2, -1))
+    other = (change > _UNSEEN).nonzero(as_tuple=True)
+    # One at a time: what is worked on stays in a processor's cache.
+    for place in zip(*(at.tolist() for at in other), strict=True):
+        frame = windows[place][None]
+        rgb = frame if to_rgb is None else to_rgb(frame)
+        lit = apply(rgb, gain[place][None], offset[place][None])
+        windows[place] = (lit if from_rgb is None else from_rgb(lit))[0].to(windows.dtype)
+    return confidence
 
 
 def window_indices(

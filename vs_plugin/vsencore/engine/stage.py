@@ -11,9 +11,10 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-__all__ = ["Colour", "Needs", "Stage", "check_stage", "growth"]
+__all__ = ["Colour", "Made", "Needs", "Stage", "check_stage", "growth"]
 
 type Colour = Literal["rgb", "yuv"]
+type Made = Tensor | tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +62,13 @@ class Stage(Protocol):
     def to(self, device: torch.device, dtype: torch.dtype) -> "Stage":
         """Give the same stage with its weights on a device, in a precision."""
 
-    def run(self, window: Tensor) -> Tensor:
+    def run(self, window: Tensor) -> Made:
         """Filter windows (N, 2 * reach + 1, 3, H, W) to pictures (N, 3, H * scale, W * scale).
 
         With `needs.light` the windows have four channels; of `needs.fields` the result has twice
-        the lines.
+        the lines. Where `needs.colour` is "yuv" the result may also be luma (N, 1, H * scale,
+        W * scale) and chroma (N, 2, h, w) apart, h and w whole multiples of H and W: most results
+        are 4:2:0, and large chroma is made only to be thrown away.
         """
 
 

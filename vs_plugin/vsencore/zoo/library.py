@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from .descriptor import Descriptor, describe
 from .errors import NotDoneError, ZooError
@@ -55,7 +54,6 @@ class Kept:
 
     name: str
     path: Path
-    where: Literal["bundled", "folder"]
 
     @cached_property
     def record(self) -> Record | None:
@@ -108,13 +106,12 @@ def models_dir() -> Path:
 
 
 def kept() -> list[Kept]:
-    """The models in the wheel and in the user's folder, by name; the wheel's come first."""
+    """The models in the user's folder, by name."""
     found: dict[str, Kept] = {}
-    for folder, where in _folders():
-        for suffix in _SUFFIXES:
-            for path in sorted(folder.glob(f"*{suffix}")):
-                if _NAME.fullmatch(path.stem):
-                    found.setdefault(path.stem, Kept(path.stem, path, where))
+    for suffix in _SUFFIXES:
+        for path in sorted(models_dir().glob(f"*{suffix}")):
+            if _NAME.fullmatch(path.stem):
+                found.setdefault(path.stem, Kept(path.stem, path))
     return list(found.values())
 
 
@@ -175,14 +172,14 @@ def keep(source: Path, name: str | None = None) -> Kept:
             described = describe(source, chosen, digest)
             _rewrite(source, part, digest)
         _write_record(target, _made_record(part, described, entry, digest))
-    return Kept(chosen, target, "folder")
+    return Kept(chosen, target)
 
 
 def sound(name: str) -> Kept | None:
     """The kept model of a name; None where there is none, or one that must be had again."""
     model = next((one for one in kept() if one.name == name), None)
-    if model is None or model.where == "bundled":
-        return model
+    if model is None:
+        return None
     try:
         model.check()
     except ZooError:
@@ -218,10 +215,6 @@ def _cache_dir() -> Path:
         return Path.home() / "Library" / "Caches" / "encore"
     chosen = os.environ.get("XDG_CACHE_HOME")
     return (Path(chosen) if chosen else Path.home() / ".cache") / "encore"
-
-
-def _folders() -> list[tuple[Path, Literal["bundled", "folder"]]]:
-    return [(Path(__file__).parents[1] / "weights", "bundled"), (models_dir(), "folder")]
 
 
 def _from_registry(entry: Entry) -> Record:
