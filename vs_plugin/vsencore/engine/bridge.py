@@ -31,7 +31,8 @@ from .stage import Colour, Stage, check_stage, growth
 __all__ = ["chain", "scenes"]
 
 _ATTACHED = "EncoreBlock"
-_LANES = 3
+# On a processor the second lane turns to codes what the first has made: a seventh faster on two.
+_LANES, _CPU_LANES = 3, 2
 _MOST_PX = 65536
 _PARITIES: dict[object, colour.Field] = {0: "bottom", 1: "top"}
 _FAMILIES: dict[int, Literal["YUV", "GRAY", "RGB"]] = {
@@ -163,7 +164,7 @@ class _Node:
         self._blank = core.std.BlankClip(
             clip, width, height, _format_id(target), length=clip.num_frames, keep=True
         )
-        lanes = _LANES if on_cuda else 1
+        lanes = _LANES if on_cuda else _CPU_LANES
         carrier = core.std.BlankClip(clip, 16, 16, vs.GRAY8, length=self._chain.blocks, keep=True)
         asked = [carrier, self._blank[::batch], *around]
         # A ModifyFrame runs one callback at a time. Several, each with its share of the blocks, let
