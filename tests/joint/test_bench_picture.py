@@ -214,6 +214,7 @@ def test_a_case_that_is_made_is_read_back_whole(
 @pytest.mark.parametrize("top_first", [True, False])
 def test_the_bob_of_a_still_picture_is_still(bench: Any, tmp_path: Path, top_first: bool) -> None:
     about = {"system": "pal", "top_first": top_first, "width": 720, "height": 576}
+    about["interlaced"] = True
     (tmp_path / "about.json").write_text(json.dumps(about))
     slope = np.broadcast_to(np.linspace(40, 200, 576)[:, None], (576, 720))
     np.save(tmp_path / "y.npy", np.rint(slope)[None].astype(np.uint8))

@@ -467,3 +467,11 @@ def test_several_chains_in_a_script_and_a_quick_exit():
     )
     assert "reached the end" in done.stdout
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 4])
+def test_frames_keep_the_durations_of_the_source(batch):
+    clip = textured(length=9)
+    wanted = [(f.props["_DurationNum"], f.props["_DurationDen"]) for f in clip.frames()]
+    made = chain(clip, [Mean(1)], batch=batch)
+    assert [(f.props["_DurationNum"], f.props["_DurationDen"]) for f in made.frames()] == wanted

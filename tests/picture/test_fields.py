@@ -286,7 +286,10 @@ def test_leftover_video_in_a_film_is_deinterlaced() -> None:
     ("arguments", "message"),
     [
         ({"clip": 5}, r"^deinterlace: clip must be a VapourSynth video clip, not int$"),
-        ({"method": "qtgmx"}, r'^deinterlace: method must be "qtgmc" or "bwdif", not "qtgmx"'),
+        (
+            {"method": "qtgmx"},
+            r'^deinterlace: method must be "qtgmc", "bwdif" or "fieldnet", not "qtgmx"',
+        ),
         ({"method": "qtgmx"}, r'did you mean "qtgmc"\?'),
         ({"method": None}, r"^deinterlace: method must be .*, not NoneType$"),
         ({"rate": "triple"}, r'^deinterlace: rate must be "double" or "single", not "triple"'),

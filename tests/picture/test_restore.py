@@ -106,7 +106,10 @@ def test_the_properties_are_the_source_s() -> None:
         ({"strength": -1}, r"^restore: strength must be from 0 to 1, not -1$"),
         ({"strength": float("nan")}, r"^restore: strength must be from 0 to 1, not nan$"),
         ({"strength": "high"}, r'^restore: strength must be a number from 0 to 1, not "high"$'),
-        ({"method": "degrian"}, r'^restore: method must be "degrain", .*did you mean "degrain"\?'),
+        (
+            {"method": "degrian"},
+            r'^restore: method must be "degrain" or "framenet", .*did you mean "degrain"\?',
+        ),
     ],
 )
 def test_a_wrong_argument_is_named(arguments: dict[str, object], message: str) -> None:

@@ -171,7 +171,7 @@ class _Node:
         # one block's copies overlap another's arithmetic.
         shares = [
             carrier[lane::lanes].std.ModifyFrame(
-                [one[lane::lanes] for one in asked], self._lane(lane, lanes)
+                [_every(one, lanes, lane) for one in asked], self._lane(lane, lanes)
             )
             for lane in range(min(lanes, self._chain.blocks))
         ]
@@ -414,7 +414,14 @@ def _neighbours(
     if missing > 0:
         padded = padded + clip[-1] * missing
     width = before + batch + after
-    return [padded[j::batch][:blocks] for j in range(width)]
+    return [_every(padded, batch, j)[:blocks] for j in range(width)]
+
+
+def _every(clip: vs.VideoNode, step: int, first: int) -> vs.VideoNode:
+    """Each `step`-th frame from `first` on, with the duration that it has."""
+    rest = clip[first:]
+    # A slice with a step would make durations longer, as of a clip that is played so.
+    return rest.std.SelectEvery(step, [0], modify_duration=False) if step > 1 else rest
 
 
 def _write_flags(out: vs.VideoFrame, flags: light.Flags) -> None:
