@@ -31,7 +31,7 @@ from .stage import Colour, Stage, check_stage, growth
 __all__ = ["chain", "scenes"]
 
 _ATTACHED = "EncoreBlock"
-# On a processor the second lane turns to codes what the first has made: a seventh faster on two.
+# On a processor the second lane turns to codes what the first has made.
 _LANES, _CPU_LANES = 3, 2
 _MOST_PX = 65536
 _PARITIES: dict[object, colour.Field] = {0: "bottom", 1: "top"}
