@@ -8,7 +8,6 @@ one after the other; and how far a judged case's results differ from the truth b
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -27,7 +26,6 @@ from vsencore.nets.bundled import load
 
 __all__: list[str] = []
 
-_ROOT = Path(__file__).resolve().parents[2]
 _MOMENTS = 12
 
 
@@ -43,38 +41,28 @@ def main() -> int:
     in_bytes = int8.Int8Restorer(network)
     codes = torch.randint(0, 256, (1, network.shape.taken, 144, 360), dtype=torch.uint8)
     codes = codes.contiguous(memory_format=torch.channels_last)
-    numbers = (codes.float() - 128) / 224
+    numbers = int8.numbers(codes)
     with torch.inference_mode():
-        slow, quick = (
-            _best(lambda: network.said(numbers)),
-            _best(lambda: in_bytes.said(codes)),
-        )
+        slow = _best(lambda: network.said(numbers))
+        quick = _best(lambda: in_bytes.said(codes))
     print(f"a PAL field: float32 {1000 * slow:.1f} ms, bytes {1000 * quick:.1f} ms, ", end="")
     print(f"{slow / quick:.1f} times")
     case = next(case for case in judged.CASES if case.name == given.case)
-    data = Path(os.environ.get("ENCORE_DATA", _ROOT.parent / "shared" / "data"))
     with tempfile.TemporaryDirectory(prefix="encore-bench-") as place:
         folder = Path(place)
-        judged.make(case, _MOMENTS, data, folder)
-        source = recording(folder)
-        truth = None
-        for precision in ("fp32", "auto"):
-            size = _size(folder)
+        judged.make(case, _MOMENTS, judged.data_folder(), folder)
+        about = json.loads((folder / "about.json").read_text())
+        size = about["width"], about["height"]
+        truth = Film(folder / "truth.yuv", *size)
+        for name, precision in (("float32", "fp32"), ("bytes", "auto")):
             clip = vsencore.remaster(
-                source, size[1], width=size[0], matrix="keep", precision=precision
+                recording(folder), size[1], width=size[0], matrix="keep", precision=precision
             )
-            out = Film(folder / f"{precision}.yuv", *size)
+            out = Film(folder / f"{name}.yuv", *size)
             write(clip, out.path)
-            truth = truth or Film(folder / "truth.yuv", *size)
             found = metrics.compare(out, truth, 3)
-            name = "float32" if precision == "fp32" else "bytes"
             print(f"{given.case}, {name:<8} PSNR-Y {found.psnr_y:.3f}  PSNR-UV {found.psnr_uv:.3f}")
     return 0
-
-
-def _size(folder: Path) -> tuple[int, int]:
-    about = json.loads((folder / "about.json").read_text())
-    return about["width"], about["height"]
 
 
 def _best(work: Callable[[], object]) -> float:

@@ -7,6 +7,7 @@ motion is made: four moving scenes (`scripts/train/motion.py`) of the photos hel
 """
 
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,18 @@ from numpy.typing import NDArray
 from encore.degradation import Recipe, Recording, draw, light_up, record
 from encore.degradation.recipe import Damage, Light, System
 
-__all__ = ["CASES", "PHOTOS", "PROGRESSIVE", "QUICK", "Case", "clean", "film", "make", "recipe"]
+__all__ = [
+    "CASES",
+    "PHOTOS",
+    "PROGRESSIVE",
+    "QUICK",
+    "Case",
+    "clean",
+    "data_folder",
+    "film",
+    "make",
+    "recipe",
+]
 
 Pictures = NDArray[np.uint8]
 
@@ -65,6 +77,12 @@ PROGRESSIVE = (
     Case("bunny 4", _BUNNY, 7, "pal", "strobe", "heavy", 53, interlaced=False),
 )
 QUICK = ("room 1", "juggle 1", "bunny 1")
+
+
+def data_folder() -> Path:
+    """The shared material: `$ENCORE_DATA`, or ../shared/data beside the repository."""
+    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    return Path(os.environ.get("ENCORE_DATA", beside))
 
 
 def recipe(case: Case) -> Recipe:

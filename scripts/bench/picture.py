@@ -100,7 +100,7 @@ class Result:
 def main() -> int:
     """Run everything; the exit code."""
     given = _arguments()
-    data = Path(os.environ.get("ENCORE_DATA", _ROOT.parent / "shared" / "data"))
+    data = judged.data_folder()
     cases = judged.PROGRESSIVE if given.progressive else judged.CASES
     chosen = [
         case

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from vsencore.engine import colour, light
 from vsencore.engine.scaling import resize
-from vsencore.nets.restorer import cells
+from vsencore.nets import int8
 
 TILES = 3
 # 4:2:0 of 8 bit, limited range; the matrix only serves the light, which is found in R'G'B'.
@@ -117,7 +117,7 @@ class Film:
         if self.field(at) == "bottom":
             window, luma, chroma = window.flip(-2), luma.flip(-2), chroma.flip(-2)
         return {
-            "cells": _codes(cells(window[None])[0] * 224 + 128),
+            "cells": int8.codes(window[None])[0].contiguous().numpy(),
             "chroma": _codes(window[reach, 1:3] * 224 + 128),
             "truth_y": _codes(luma),
             "truth_uv": _codes(chroma),

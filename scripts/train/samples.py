@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsencore.nets import Shape
+from vsencore.nets import Shape, int8
 
 __all__ = ["Pack", "Sample", "draw", "draw_pairs", "fixed", "joined", "packs"]
 
@@ -70,12 +70,11 @@ class Sample:
     def numbers(self, shape: Shape) -> Tensor:
         """The cells as the network takes them; those of a longer window's middle."""
         codes = self.cells[:, _kept(shape, self.cells.shape[1])]
-        return ((codes.float() - 128) / 224).contiguous(memory_format=torch.channels_last)
+        return int8.numbers(codes)
 
     def centre(self) -> Tensor:
         """The centre picture (N, 3, h, w)."""
-        pictures = (self.cells.shape[1] + 1) // 7
-        at = 4 * (pictures // 2)
+        at = 4 * (_pictures(self.cells.shape[1]) // 2)
         luma = torch.nn.functional.pixel_shuffle(self.cells[:, at : at + 4].float(), 2)
         return torch.cat([(luma - 16) / 219, (self.chroma.float() - 128) / 224], 1)
 

@@ -52,26 +52,12 @@ def deinterlace(
     _check_fields("deinterlace", clip)
 
     flagged = clip.std.SetFieldBased(2 if top_first else 1)
-    canvas = extend(deepen(flagged))
     if method == "fieldnet":
-        from .learned import first_fields, restored  # brings torch, which others do without
+        from .learned import cleaned, first_fields  # brings torch, which others do without
 
-        frames = crop(
-            restored(
-                "deinterlace",
-                canvas,
-                "fields",
-                canvas.height,
-                canvas.width,
-                model=model,
-                matrix="keep",
-                format=canvas.format.id,
-                device=device,
-            ),
-            clip.width,
-            clip.height,
-        )
-        return frames if rate == "double" else first_fields(clip, frames)
+        made = cleaned("deinterlace", flagged, "fields", model=model, device=device)
+        return made if rate == "double" else first_fields(clip, made)
+    canvas = extend(deepen(flagged))
     bob = _qtgmc if method == "qtgmc" else _bwdif
     frames = crop(bob(canvas, top_first), clip.width, clip.height)
     # QTGMC leaves each frame the duration of two; Interleave halves it, frame by frame.

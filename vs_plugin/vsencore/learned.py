@@ -7,6 +7,7 @@ import vapoursynth as vs
 from torch import Tensor
 
 from .arguments import check_choice, check_clip, check_number, check_whole
+from .canvas import crop, deepen, extend
 from .engine.bridge import chain
 from .engine.scaling import resize
 from .engine.stage import Needs, Stage
@@ -17,7 +18,7 @@ from .nets.bundled import load, shape_of
 from .nets.restorer import Kind, cells, finished
 from .zoo import ZooError
 
-__all__ = ["RestorerStage", "remaster", "restored"]
+__all__ = ["RestorerStage", "cleaned", "first_fields", "remaster", "restored"]
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,7 @@ class RestorerStage:
         # second such row.
         parts = luma.reshape(-1, 1, height, down * scale, width, scale)
         taken = centre - parts[:, :, :, :scale].mean((3, 5))
-        shift = (0.25 if down == 2 else 0.0, 0.0)
-        return resize(taken, luma.shape[-2], luma.shape[-1], "bicubic", shift)
+        return resize(taken, luma.shape[-2], luma.shape[-1], "bicubic", self.shape.shift)
 
 
 def remaster(
@@ -238,6 +238,32 @@ def restored(
         )
     except (ZooError, vs.Error) as error:
         raise vs.Error(f"{name}: {str(error).removeprefix('chain: ')}") from error
+
+
+def cleaned(
+    name: str,
+    clip: vs.VideoNode,
+    kind: Kind,
+    *,
+    model: str,
+    device: str,
+    grain: float = 0.0,
+) -> vs.VideoNode:
+    """The network's frames at the clip's own size and colour, at 16 bit, for the filter `name`."""
+    canvas = extend(deepen(clip))
+    frames = restored(
+        name,
+        canvas,
+        kind,
+        canvas.height,
+        canvas.width,
+        model=model,
+        grain=grain,
+        matrix="keep",
+        format=canvas.format.id,
+        device=device,
+    )
+    return crop(frames, clip.width, clip.height)
 
 
 def first_fields(clip: vs.VideoNode, frames: vs.VideoNode) -> vs.VideoNode:

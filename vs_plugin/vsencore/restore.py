@@ -65,8 +65,7 @@ def restore(
             f"restore: clip must have chroma at every line or every second, not {clip.format.name}"
         )
     if method == "framenet":
-        cleaned = _network(extend(deepen(clip)), strength, grain, model, device)
-        return crop(cleaned, clip.width, clip.height)
+        return _network(clip.std.SetFieldBased(0), strength, grain, model, device)
     cleaned = _degrain(extend(deepen(clip)), strength)
     return crop(cleaned, clip.width, clip.height).std.CopyFrameProps(clip)
 
@@ -74,27 +73,14 @@ def restore(
 def _network(
     source: vs.VideoNode, strength: float, grain: float, model: str, device: str
 ) -> vs.VideoNode:
-    from .learned import restored  # brings torch, which the classical way does without
+    from .learned import cleaned  # brings torch, which the classical way does without
 
-    cleaned = restored(
-        "restore",
-        source.std.SetFieldBased(0),
-        "frames",
-        source.height,
-        source.width,
-        model=model,
-        grain=grain,
-        matrix="keep",
-        format=source.format.id,
-        device=device,
-    )
+    made = cleaned("restore", source, "frames", model=model, device=device, grain=grain)
     if strength == 1:
-        return cleaned
+        return made
     # The source in the network's range and siting, so that like is mixed with like.
-    same = source.std.SetFieldBased(0).resize.Spline36(
-        format=source.format.id, range=0, chromaloc=vs.CHROMA_LEFT
-    )
-    return cleaned.std.Merge(same, weight=1 - strength)
+    same = deepen(source).resize.Spline36(format=made.format.id, range=0, chromaloc=vs.CHROMA_LEFT)
+    return made.std.Merge(same, weight=1 - strength)
 
 
 def _degrain(canvas: vs.VideoNode, strength: float) -> vs.VideoNode:

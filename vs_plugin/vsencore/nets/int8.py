@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from .restorer import CELL_STEP, CELL_ZERO, TOLD_STEP, Restorer
 
-__all__ = ["Int8Restorer", "codes", "measured", "supported"]
+__all__ = ["Int8Restorer", "codes", "measured", "numbers", "supported"]
 
 # The largest code on each side of the middle: -128 is left out, so that both reach as far.
 _MOST, _MIDDLE = 127, 128
@@ -63,6 +63,12 @@ def codes(window: Tensor) -> Tensor:
             if number != centre:
                 into[trust + number - (number > centre)] = _code(rest[2], 224, 16)
     return folded.contiguous(memory_format=torch.channels_last)
+
+
+def numbers(coded: Tensor) -> Tensor:
+    """Cells in floats again, as `restorer.cells` gives them."""
+    values = (coded.float() - CELL_ZERO) * CELL_STEP
+    return values.contiguous(memory_format=torch.channels_last)
 
 
 def _code(numbers: Tensor, times: float, zero: int) -> Tensor:

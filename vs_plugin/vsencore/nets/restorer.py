@@ -67,6 +67,11 @@ class Shape:
         return 2 if self.kind == "fields" else 1
 
     @property
+    def shift(self) -> tuple[float, float]:
+        """Where, in the centre picture's samples, the result begins: for `scaling.resize`."""
+        return (_TOP_FIELD if self.kind == "fields" else 0.0, 0.0)
+
+    @property
     def pictures(self) -> int:
         """Pictures in a window."""
         return 2 * self.reach + 1
@@ -218,11 +223,10 @@ def finished(shape: Shape, said: Tensor | None, centre: Tensor) -> tuple[Tensor,
     """Add what the network says, if anything, to the enlarged centre (N, 3, h, w)."""
     height, width = centre.shape[-2:]
     down, scale = shape.down, shape.scale
-    shift = (_TOP_FIELD if down == 2 else 0.0, 0.0)
-    luma = resize(centre[:, :1], height * down * scale, width * scale, "bicubic", shift)
+    luma = resize(centre[:, :1], height * down * scale, width * scale, "bicubic", shape.shift)
     chroma = centre[:, 1:]
     if down == 2:
-        chroma = resize(chroma, height * down, width, "bicubic", shift)
+        chroma = resize(chroma, height * down, width, "bicubic", shape.shift)
     if said is None:
         return luma, chroma
     luma = luma + _spread(said[:, : shape.luma], 1, 2 * down * scale, 2 * scale)
