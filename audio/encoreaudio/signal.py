@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Block", "Stage", "exactly", "joined", "through"]
+__all__ = ["Block", "Finder", "Stage", "exactly", "joined", "through"]
 
 type Block = npt.NDArray[np.float64]
 """Samples of shape (frames, channels), full scale at 1.0."""
@@ -31,6 +31,18 @@ class Stage(Protocol):
 
     def flush(self) -> Block:
         """The stream has ended: give the rest."""
+        ...
+
+
+class Finder[T](Protocol):
+    """Listens to a whole stream once, and then tells what it found."""
+
+    def add(self, block: Block) -> None:
+        """Take a block (frames, channels)."""
+        ...
+
+    def finish(self) -> T:
+        """The stream has ended: what was found in it."""
         ...
 
 
