@@ -1,17 +1,15 @@
-"""How a recording's sound is: loudness, peaks, clipping, offset, mains hum, damage."""
+"""How a recording's sound is: its levels, and what is wrong with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from .clipping import ClippedRuns
-from .hum import Hum, HumFinder
 from .loudness import Meter
+from .repair import Findings, Listening
+from .side_by_side import Together
 from .stream import Damage, Reader
 
-__all__ = ["Hum", "SoundHealth", "measure"]
+__all__ = ["SoundHealth", "measure"]
 
 
 @dataclass(frozen=True)
@@ -20,10 +18,8 @@ class SoundHealth:
 
     seconds: how much was measured. start_s: when the track begins on the container's clock.
     loudness_lufs: integrated (EBU R128), None where nothing is above -70 LUFS or it is shorter than
-    0.4 s; range_lu: loudness range; true_peak_dbtp: None for silence. clipped_samples: in runs of
-    three or more at a channel's extreme, near full scale. dc_offset: the largest channel mean, full
-    scale at 1.0. hum: mains hum, None where no clear family of lines stands out. invalid_samples:
-    not a number or infinite. lost_s: missing, by the timestamps. damage: (seconds into what was
+    0.4 s; range_lu: loudness range; true_peak_dbtp: None for silence. findings: what repairs would
+    act upon. invalid_samples: not a number or infinite. lost_s: missing, by the timestamps. damage: (seconds into what was
     measured, what), the first 200 of damage_count.
     """
 
@@ -37,9 +33,7 @@ class SoundHealth:
     momentary_max_lufs: float | None
     short_term_max_lufs: float | None
     true_peak_dbtp: float | None
-    clipped_samples: int
-    dc_offset: float
-    hum: Hum | None
+    findings: Findings
     invalid_samples: int
     lost_s: float
     damage_count: int
@@ -73,9 +67,7 @@ class _Gauge:
         self._rate, self._speakers = reader.sample_rate_hz, reader.speakers
         self._start_s = float(reader.start_s)
         self._meter = Meter(self._rate, self._speakers)
-        self._clipped = ClippedRuns(len(self._speakers))
-        self._hum = HumFinder(self._rate, len(self._speakers))
-        self._sum = np.zeros(len(self._speakers))
+        self._listening = Listening(self._rate, len(self._speakers))
         self._frames = 0
         self._damage: list[Damage] = []
         self._damage_count = self._invalid = 0
@@ -83,15 +75,13 @@ class _Gauge:
 
     def add(self, reader: Reader) -> None:
         before_s = self._frames / self._rate
-        for block in reader.blocks():
-            if block.shape[1] != len(self._speakers):
-                # A broadcast may change its layout between two segments.
-                break
-            self._meter.add(block)
-            self._clipped.add(block)
-            self._hum.add(block)
-            self._sum += block.sum(axis=0)
-            self._frames += len(block)
+        with Together([self._meter, *self._listening.listeners]) as together:
+            for block in reader.blocks():
+                if block.shape[1] != len(self._speakers):
+                    # A broadcast may change its layout between two segments.
+                    break
+                together.add(block)
+                self._frames += len(block)
         self._damage += [Damage(round(before_s + at, 3), what) for at, what in reader.damage]
         self._damage_count += reader.damage_count
         self._lost_s += reader.lost_s
@@ -99,7 +89,6 @@ class _Gauge:
 
     def finish(self) -> SoundHealth:
         levels = self._meter.finish()
-        means = self._sum / max(1, self._frames)
         return SoundHealth(
             sample_rate_hz=self._rate,
             channels=len(self._speakers),
@@ -111,9 +100,7 @@ class _Gauge:
             momentary_max_lufs=levels.momentary_max_lufs,
             short_term_max_lufs=levels.short_term_max_lufs,
             true_peak_dbtp=levels.true_peak_dbtp,
-            clipped_samples=self._clipped.samples,
-            dc_offset=float(means[np.argmax(np.abs(means))]),
-            hum=self._hum.finish(),
+            findings=self._listening.finish(),
             invalid_samples=self._invalid,
             lost_s=self._lost_s,
             damage_count=self._damage_count,

@@ -3,7 +3,8 @@
 Hum is there all the time, also when nobody plays; a bass note is not. So the quietest stretches of
 the recording are kept, and a line counts only where it stands out in nearly all of them, at a
 multiple of one fundamental, several times over. The fundamental may lie off its nominal value, as a
-tape's speed may.
+tape's speed may, and wander. Once it is known, the frames are brought onto one fundamental, so that
+the multiples which a lighting dimmer makes, far up in the spectrum, stay narrow lines.
 """
 
 import heapq
@@ -21,7 +22,7 @@ from .signal import Block
 
 __all__ = ["Hum", "HumFinder"]
 
-_RATE_HZ = 2000
+_RATE_HZ = 8000
 _FRAME_S = 4
 _SIZE = _RATE_HZ * _FRAME_S
 _BIN_HZ = 1 / _FRAME_S
@@ -30,9 +31,15 @@ _KEPT = 48
 _FEWEST = 4
 _NOMINAL_HZ = (50.0, 60.0)
 _OFF_HZ = 1.5  # 2.5 % of 60 Hz: more than any deck's speed error
-_HIGHEST_HZ = 900.0
+# Below the first, music has fewer lines than hum; a family found there is followed to the second.
+_FAMILY_HZ, _HIGHEST_HZ = 900.0, 3200.0
 _STANDS_OUT_DB = 10.0
 _FEWEST_LINES = 3
+_NEAR_HZ = 0.3
+_FEWEST_LINES_FAR = 5  # far from the nominal value a chord is likelier than a tape's wrong speed
+_WANDER_HZ = 0.2
+_WIDEST_GAP = 4
+_FEWEST_TOLD = 10
 _STEADY = 0.8  # of the kept frames
 _SILENT = 1e-13  # mean power; -130 dBFS
 
@@ -45,11 +52,14 @@ class Hum:
 
     frequency_hz: the fundamental. level_dbfs: all its lines together, against a full-scale sine.
     harmonics: which multiples of the fundamental stand out (1 is the fundamental itself).
+    levels_dbfs: how loud each multiple is at most in the quiet parts, from the first to some above
+    the highest that stands out, whether it stands out itself or not; the mean over the channels.
     """
 
     frequency_hz: float
     level_dbfs: float
     harmonics: tuple[int, ...]
+    levels_dbfs: tuple[float, ...] = ()
 
 
 class HumFinder:
@@ -79,21 +89,21 @@ class HumFinder:
         usual = np.percentile(frames, 20, axis=0)
         prominence = _prominence(usual)
         first = max(_candidates(), key=lambda hz: _score(prominence, hz))
-        lines = [
-            (multiple, line)
-            for multiple in _multiples(first)
-            if (line := _line(usual, prominence, multiple * first)) is not None
-            and _steady(frames, round(line / _BIN_HZ))
+        family = _lines(frames, usual, prominence, first, _FAMILY_HZ)
+        if not family or min(family) > 3 or len(family) < _FEWEST_LINES:
+            return None
+        hz = _fundamental(family)
+        off_hz = min(abs(hz - nominal) for nominal in _NOMINAL_HZ)
+        if off_hz > _NEAR_HZ and len(family) < _FEWEST_LINES_FAR:
+            return None
+        if max(abs(line - n * hz) for n, line in family.items()) > _BIN_HZ:
+            return None
+        owns = [_own(frame, hz, list(family)) for frame in frames]
+        bins = np.arange(frames.shape[1])
+        aligned = [
+            np.interp(bins * own / hz, bins, frame) for own, frame in zip(owns, frames, strict=True)
         ]
-        if len(lines) < _FEWEST_LINES or lines[0][0] > 3:
-            return None
-        # Least squares: a higher multiple tells the fundamental more finely.
-        hz = sum(n * line for n, line in lines) / sum(n * n for n, _ in lines)
-        if max(abs(line - n * hz) for n, line in lines) > _BIN_HZ:
-            return None
-        middle = np.median(frames, axis=0)
-        power = sum(_line_power(middle, round(line / _BIN_HZ)) for _, line in lines)
-        return Hum(hz, 10 * math.log10(2 * power), tuple(n for n, _ in lines))
+        return _told(np.array(aligned), hz, float(np.median(owns)) / hz)
 
     def _look(self, frame: Block) -> None:
         power = float(np.mean(np.square(frame)))
@@ -116,8 +126,59 @@ def _candidates() -> list[float]:
     return [float(nominal + step) for nominal in _NOMINAL_HZ for step in steps]
 
 
-def _multiples(first: float) -> range:
-    return range(1, int(_HIGHEST_HZ / first) + 1)
+def _told(frames: _Array, hz: float, scale: float) -> Hum | None:
+    """The hum of frames that are known to have some, all on one fundamental.
+
+    scale: what the frames' usual fundamental was, against `hz`.
+    """
+    usual = np.percentile(frames, 20, axis=0)
+    prominence = _prominence(usual)
+    lines = _lines(frames, usual, prominence, hz, _HIGHEST_HZ)
+    if len(lines) < _FEWEST_LINES:
+        return None
+    middle = np.median(frames, axis=0)
+    last = max(_FEWEST_TOLD, round(1.25 * max(lines)))
+    powers = [_line_power(middle, round(n * hz / _BIN_HZ)) for n in range(1, last + 1)]
+    power = sum(_line_power(middle, round(line / _BIN_HZ)) for line in lines.values())
+    return Hum(
+        _fundamental(lines) * scale,
+        10 * math.log10(2 * power),
+        tuple(lines),
+        tuple(10 * math.log10(2 * line) for line in powers),
+    )
+
+
+def _lines(
+    frames: _Array, usual: _Array, prominence: _Array, first: float, highest_hz: float
+) -> dict[int, float]:
+    """The lines of a family, by multiple, and their frequencies; up to the first wide gap."""
+    lines: dict[int, float] = {}
+    for multiple in _multiples(first, highest_hz):
+        if lines and multiple * first > _FAMILY_HZ and multiple - max(lines) > _WIDEST_GAP:
+            break
+        # What is known so far tells where the next one lies.
+        near = _fundamental(lines) if len(lines) >= _FEWEST_LINES else first
+        line = _line(usual, prominence, multiple * near)
+        if line is not None and _steady(frames, round(line / _BIN_HZ)):
+            lines[multiple] = line
+    return lines
+
+
+def _fundamental(lines: dict[int, float]) -> float:
+    # Least squares: a higher multiple tells the fundamental more finely.
+    return sum(n * line for n, line in lines.items()) / sum(n * n for n in lines)
+
+
+def _own(frame: _Array, hz: float, family: list[int]) -> float:
+    """A single frame's fundamental, near the recording's."""
+    steps = np.arange(-_WANDER_HZ, _WANDER_HZ + 0.005, 0.01)
+    at = np.outer(hz + steps, family) / _BIN_HZ
+    heights = np.interp(at, np.arange(len(frame)), np.log(frame + 1e-30)).sum(axis=1)
+    return float(hz + steps[int(heights.argmax())])
+
+
+def _multiples(first: float, highest_hz: float) -> range:
+    return range(1, int(highest_hz / first) + 1)
 
 
 def _prominence(spectrum: _Array) -> _Array:
@@ -132,7 +193,7 @@ def _prominence(spectrum: _Array) -> _Array:
 
 
 def _score(prominence: _Array, first: float) -> float:
-    at = np.array([n * first for n in _multiples(first)]) / _BIN_HZ
+    at = first * np.array(_multiples(first, _FAMILY_HZ)) / _BIN_HZ
     heights = np.interp(at, np.arange(len(prominence)), prominence)
     return float(np.clip(heights, 0, 30).sum())
 

@@ -16,6 +16,7 @@ from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
 from .peak import CONTEXT, HOP, true_peaks
 from .signal import Block, joined
+from .trace import History, Trace
 from .window import Windows
 
 __all__ = ["Limiter"]
@@ -26,15 +27,15 @@ _ATTACK_S = 0.0025
 _FAST_DB_S = 120.0
 _SLOW_DB_S = 30.0
 _SUSTAINED_S = 0.06
-# Meters differ by this much at the edges of hard bursts, by where their own filters end.
-# looked at.
+# Where a hard burst begins and ends, meters differ by as much, for each ends its filter elsewhere.
 _MARGIN_DB = 0.04
+_TRACE_STEP_S = 1.0
 
 
 class Limiter:
     """Holds the true peak of a stream of any channels under `ceiling_dbtp`.
 
-    deepest_db: how far the gain has come down at most, in dB, 0 or more.
+    After `flush`, deepest_db: how far the gain came down at most, in dB, 0 or more;
     limited_frames: frames that were lowered by more than 0.1 dB.
     """
 
@@ -53,6 +54,10 @@ class Limiter:
         self._reduction = np.zeros(self._reach)  # dB, from `reach` before the first waiting frame
         self.deepest_db = 0.0
         self.limited_frames = 0
+        self._trace = Trace(_TRACE_STEP_S, keep="max")
+        self._step = round(_TRACE_STEP_S * sample_rate_hz)
+        self._into_step = 0
+        self._step_db = 0.0
 
     @property
     def latency(self) -> int:
@@ -71,7 +76,13 @@ class Limiter:
         if len(self._waiting):
             self._reduction = np.concatenate((self._reduction, np.zeros(self._reach)))
             parts.append(self._release_waiting())
+        if self._into_step:
+            self._end_step()
         return joined(parts, self._channels)
+
+    def history(self) -> History:
+        """How far the gain came down in each second, in dB, 0 or more; after `flush`."""
+        return self._trace.history()
 
     def _limited(self, window: Block, real: int) -> Block:
         self._reduction = np.concatenate((self._reduction, self._needed(window)[:real]))
@@ -101,6 +112,7 @@ class Limiter:
         reduction = self._reduction[: ready + 2 * self._reach]
         self._reduction = self._reduction[ready:]
         if not reduction.any():
+            self._record(np.zeros(ready))
             return block
         smooth = minimum_filter1d(-reduction, 2 * (3 * self._mean + 1) + 1, mode="nearest")
         for _ in range(3):
@@ -108,9 +120,24 @@ class Limiter:
         lowered = smooth[self._reach : self._reach + ready]
         # Running sums leave 1e-15 behind them; where nothing is lowered the gain shall be one.
         lowered[lowered > -1e-9] = 0.0
-        self.deepest_db = max(self.deepest_db, -float(lowered.min()))
-        self.limited_frames += int(np.count_nonzero(lowered < -0.1))
+        self._record(-lowered)
         return block * (10 ** (lowered / 20))[:, np.newaxis]
+
+    def _record(self, reduction: _Decibels) -> None:
+        """Keep what the report tells of so many frames."""
+        self.limited_frames += int(np.count_nonzero(reduction > 0.1))
+        while len(reduction):
+            now = reduction[: self._step - self._into_step]
+            self._step_db = max(self._step_db, float(now.max()))
+            self._into_step += len(now)
+            reduction = reduction[len(now) :]
+            if self._into_step == self._step:
+                self._end_step()
+
+    def _end_step(self) -> None:
+        self.deepest_db = max(self.deepest_db, self._step_db)
+        self._trace.add(self._step_db)
+        self._into_step, self._step_db = 0, 0.0
 
 
 class _Release:

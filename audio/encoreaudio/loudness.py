@@ -8,14 +8,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyebur128
 from pyebur128 import ChannelType, MeasurementMode
 
 from .peak import TruePeak
 from .signal import Block
+from .trace import History, Trace
 
-__all__ = ["Levels", "Loudness", "Meter"]
+__all__ = ["SILENT_LUFS", "Blocks", "Levels", "Loudness", "Meter", "gated"]
 
+type _Lufs = npt.NDArray[np.float64]
+
+SILENT_LUFS = -70.0
+"""The absolute gate of BS.1770: what lies lower does not count."""
+
+_BLOCK_S = 0.4
+_STEP_S = 0.1
+
+_TRACE_POLLS = 50
 _POLL_S = 0.02  # Tech 3341 case 13 moves a 400 ms tone by 20 ms: a coarser poll misses it
 
 _PLACES = {
@@ -66,6 +77,7 @@ class Meter:
         self._windows = round(0.4 * sample_rate_hz), 3 * sample_rate_hz
         self._momentary = self._short_term = -math.inf
         self._peak = TruePeak(len(speakers))
+        self._trace = Trace(_POLL_S * _TRACE_POLLS, keep="max")
 
     def add(self, block: Block) -> None:
         """Take a block."""
@@ -95,8 +107,18 @@ class Meter:
             true_peak_dbtp=20 * math.log10(peak) if peak > 0 else None,
         )
 
+    def history(self) -> History:
+        """The short-term loudness, second by second, in LUFS; -70 stands for all that is less.
+
+        A value is that of the three seconds that end with its second.
+        """
+        return self._trace.history()
+
     def _read_windows(self) -> None:
         momentary, short_term = self._windows
+        if self._frames % (_TRACE_POLLS * self._poll) == 0:
+            now = pyebur128.get_loudness_shortterm(self._state)
+            self._trace.add(max(now, SILENT_LUFS))
         if self._frames >= momentary:
             self._momentary = max(self._momentary, pyebur128.get_loudness_momentary(self._state))
         # Between polls 0.1 s apart a 3 s window's level moves by 0.15 dB at most.
@@ -117,6 +139,42 @@ class Loudness:
     def finish(self) -> float | None:
         """The loudness of the stream, which has ended; None for silence or under 0.4 s."""
         return _known(pyebur128.get_loudness_global(self._state))
+
+
+class Blocks:
+    """The loudness of every gating block of a stream: 0.4 s long, a new one each 0.1 s."""
+
+    def __init__(self, sample_rate_hz: int, speakers: Sequence[str]) -> None:
+        self._state = _state(sample_rate_hz, speakers, MeasurementMode.MODE_M)
+        self._rate = sample_rate_hz
+        self._frames = self._steps = 0
+
+    def add(self, block: Block) -> list[float]:
+        """Take a block of the stream; the blocks that end in it, in LUFS, -inf for silence."""
+        ended = []
+        while len(block):
+            until = round((self._steps + 1) * _STEP_S * self._rate)
+            part = block[: until - self._frames]
+            self._state.add_frames(np.ascontiguousarray(part).reshape(-1), len(part))
+            self._frames += len(part)
+            block = block[len(part) :]
+            if self._frames == until:
+                self._steps += 1
+                if self._steps >= round(_BLOCK_S / _STEP_S):
+                    ended.append(float(pyebur128.get_loudness_momentary(self._state)))
+        return ended
+
+
+def gated(blocks: _Lufs) -> float | None:
+    """The integrated loudness of gating blocks, in LUFS (ITU-R BS.1770-5, equations 5 to 7).
+
+    None where no block is above the absolute gate.
+    """
+    energies = 10 ** (blocks[blocks >= SILENT_LUFS] / 10)
+    if not len(energies):
+        return None
+    loud = energies[energies > energies.mean() / 10]
+    return float(10 * np.log10(loud.mean()))
 
 
 def _state(sample_rate_hz: int, speakers: Sequence[str], modes: int) -> pyebur128.R128State:

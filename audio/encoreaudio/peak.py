@@ -1,10 +1,10 @@
 """True peaks: how high the waveform rises between the samples (ITU-R BS.1770-5, Annex 2).
 
-The samples are interpolated eightfold by turning the spectrum of a tapered window, flat up to 0.93
-of half the sample rate and rolled off above as a good converter does, and the highest points are
-refined by a parabola. BS.1770 allows fourfold, which may read 0.7 dB low; eightfold alone still
-reads 0.17 dB low in the worst case; with the parabola the error is below 0.01 dB for everything
-under 20 kHz at 48 kHz.
+The samples are interpolated fourfold by turning the spectrum of a tapered window, flat up to 0.93
+of half the sample rate and rolled off above as a good converter does. BS.1770 leaves it at that,
+and may read 0.7 dB low; here the surroundings of the high points alone are interpolated once more,
+to 32 points a sample, by Lagrange's polynomial through seven points. On the fine grid the signal
+fills a quarter of the band at most, where that polynomial errs by less than 0.01 dB.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from .window import Windows
 
 __all__ = ["CONTEXT", "HOP", "TruePeak", "true_peaks"]
 
-_FACTOR = 8
+_FACTOR = 4
 _SIZE = 16384
 CONTEXT = 512
 """Frames that a window needs on each side of those it answers for."""
@@ -46,6 +46,19 @@ _SHIFTS = np.exp(
 _ROLL_OFF = np.interp(np.arange(_SIZE // 2 + 1) / (_SIZE // 2), (0.925, 0.98), (0.0, np.pi))
 _SHIFTS *= (0.5 + 0.5 * np.cos(_ROLL_OFF)).astype(np.float32)
 
+# At the band's edge a summit may lie 0.6 dB over the highest of four points a sample.
+_MAY_RISE = 0.92
+_NEAR = np.arange(-3, 4)
+_BETWEEN = np.arange(-4, 5) / 8
+# The weight of each near point at each place between them (Lagrange).
+_LAGRANGE = np.array(
+    [
+        [np.prod([(place - k) / (j - k) for k in _NEAR if k != j]) for place in _BETWEEN]
+        for j in _NEAR
+    ],
+    dtype=np.float32,
+)
+
 # A waveform can rise over its samples without bound, but only slowly with the length of an ever
 # rarer pattern: 12 dB would need hundreds of samples of alternating full scale broken at one point.
 _RISE = 4.0
@@ -55,25 +68,20 @@ def true_peaks(window: Block, above: float) -> npt.NDArray[np.float64] | None:
     """The highest magnitude from each middle frame up to the next, over all channels.
 
     window: (CONTEXT + HOP + CONTEXT, channels). Values above `above` are refined, others may read
-    up to 0.2 dB low; None where nothing can be above it. Shape (HOP,), linear.
+    up to 0.7 dB low; None where nothing can be above it. Shape (HOP,), linear.
     """
     if np.max(np.abs(window), initial=0.0) * _RISE <= above:
         return None
-    fine = np.abs(_interpolated(window))
-    coarse = fine.max(axis=0)[:, 1:-1]
+    fine = _interpolated(window)
+    coarse = np.maximum(fine.max(axis=0), -fine.min(axis=0))[:, 1:-1]
     peaks: npt.NDArray[np.float64] = coarse.max(axis=0).astype(np.float64)
     np.maximum(peaks, np.abs(window[CONTEXT : CONTEXT + HOP]).max(axis=1), out=peaks)
-    # The parabola adds at most 0.2 dB, so lower ones cannot come above.
-    channel, frame = np.nonzero(coarse > above * 0.97)
+    channel, frame = np.nonzero(coarse > above * _MAY_RISE)
     if len(frame):
-        frame += 1
-        top = fine[:, channel, frame].argmax(axis=0)
-        here = fine[top, channel, frame].astype(np.float64)
-        low = fine[top - 1, channel, frame - (top == 0)].astype(np.float64)
-        high = fine[(top + 1) % _FACTOR, channel, frame + (top == _FACTOR - 1)].astype(np.float64)
-        bend = np.minimum(low - 2 * here + high, -1e-12)
-        summit = (here >= low) & (here >= high)
-        np.maximum.at(peaks, frame - 1, here - summit * (low - high) ** 2 / (8 * bend))
+        top = np.abs(fine[:, channel, frame + 1]).argmax(axis=0)
+        near = ((frame + 1) * _FACTOR + top)[:, np.newaxis] + _NEAR
+        points = fine[near % _FACTOR, channel[:, np.newaxis], near // _FACTOR]
+        np.maximum.at(peaks, frame, np.abs(points @ _LAGRANGE).max(axis=1))
     return peaks
 
 

@@ -28,10 +28,14 @@ _TRANSITION = 0.8  # of the cut-off: 16 Hz stops below 9.6 Hz and passes above 2
 class HighPass:
     """Linear-phase high-pass, -6 dB at `cutoff_hz`, exactly nothing at 0 Hz.
 
-    The stream's ends are mirrored, so that an offset makes no step there.
+    amount: the share of it that is taken out; 0 passes every bit. The stream's ends are mirrored,
+    so that an offset makes no step there.
     """
 
-    def __init__(self, sample_rate_hz: int, channels: int, cutoff_hz: float) -> None:
+    def __init__(
+        self, sample_rate_hz: int, channels: int, cutoff_hz: float, amount: float = 1.0
+    ) -> None:
+        self._amount = amount
         taps = _low_pass(sample_rate_hz, cutoff_hz)
         self._half = len(taps) // 2
         size = scipy.fft.next_fast_len(max(4 * len(taps), 16384), real=True)
@@ -63,7 +67,7 @@ class HighPass:
         spectrum = scipy.fft.rfft(window, self._size, axis=0) * self._response
         low = scipy.fft.irfft(spectrum, self._size, axis=0)[2 * self._half :]
         middle: Block = window[self._half : self._half + self._windows.hop]
-        return middle - low
+        return middle - self._amount * low
 
 
 def _low_pass(sample_rate_hz: int, cutoff_hz: float) -> _Taps:

@@ -6,13 +6,13 @@ and renames at the end.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import av
 import av.audio
@@ -22,10 +22,12 @@ import soundfile
 from av.container import InputContainer
 
 from .error import SoundError
+from .loudness import Levels
+from .metadata import TITLES, Metadata, append_chunks, from_tags, set_speakers
 from .signal import Block
 from .timeline import Timeline, anchor
 
-__all__ = ["SUBTYPES", "Damage", "Reader", "Writer"]
+__all__ = ["SUBTYPES", "Damage", "Reader", "Writer", "read_metadata"]
 
 _LOOK_AHEAD_FRAMES = 16
 _CLOCK_MAY_RESTART = 0x0200  # AVFMT_TS_DISCONT
@@ -33,6 +35,11 @@ _MOST_DAMAGE = 200
 # Broadcast and disc tracks may begin seconds after the file does.
 _PROBE = {"probesize": "20000000", "analyzeduration": "10000000"}
 _FULL_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "s64": 2**63}
+# What a meter and a filter can be made for; more is a broken header, not sound.
+_LOWEST_HZ, _HIGHEST_HZ = 1000, 768000
+_MOST_CHANNELS = 64
+# Their headers tell the length to the sample.
+_EXACT = ("w64", "aiff", "caf", "flac")
 # Beyond +120 dBFS a float is not sound but a broken file.
 _ABSURD = 1e6
 
@@ -64,8 +71,9 @@ class Reader:
     None: to the track's end. within: reach start_s by seeking, and give only what the track really
     has, no silence around it. Raises SoundError where there is no such sound.
 
-    sample_rate_hz, speakers (channel places by FFmpeg's names) and start_s are the track's; damage,
-    lost_s and invalid_samples grow while blocks are read.
+    sample_rate_hz, speakers (channel places by FFmpeg's names) and start_s are the track's;
+    metadata's times count from the stream's beginning. damage, lost_s and invalid_samples grow
+    while blocks are read.
     """
 
     def __init__(
@@ -82,15 +90,28 @@ class Reader:
         self.damage_count = 0
         self.lost_s = 0.0
         self.invalid_samples = 0
-        self._container = _opened(Path(source))
+        self._wav_frames, self._wrapped = _wav_length(Path(source))
+        self._container = _opened(Path(source), mended=self._wrapped)
         try:
             self._begin(track, start_s, within)
+        except (ValueError, MemoryError) as error:
+            self._container.close()
+            if isinstance(error, SoundError):
+                raise
+            # PyAV's answer where FFmpeg has no decoder, or a header asks for more than there is.
+            raise SoundError(
+                f"track {track} of {self._name} cannot be decoded ({_reason(error)})"
+            ) from error
         except BaseException:
             self._container.close()
             raise
         self.frames = (
             None if duration_s is None else round(Fraction(duration_s) * self.sample_rate_hz)
         )
+        told = self._told_frames()
+        # Without a length FFmpeg would go on into what follows the samples.
+        if self.frames is None and told and self._wrapped:
+            self.frames = max(0, told - self._skip)
         self._within = within
 
     def __enter__(self) -> Self:
@@ -119,6 +140,22 @@ class Reader:
             return max(0.0, float(whole * self._stream.time_base))
         return self._container.duration / av.time_base if self._container.duration else None
 
+    @property
+    def metadata(self) -> Metadata:
+        """Titles, recording time and marks; times count from the stream's beginning."""
+        tags = dict(self._container.metadata)
+        if self._kind == "ogg":  # keeps them with the track
+            tags |= self._stream.metadata
+        chapters = [
+            (
+                float(chapter["start"] * _exact(chapter["time_base"]) - self.start_s),
+                chapter["metadata"].get("title", ""),
+            )
+            for chapter in self._container.chapters()
+        ]
+        found = from_tags(tags, chapters, Path(self._name), self.sample_rate_hz)
+        return found.begun_at(self._skip / self.sample_rate_hz)
+
     def blocks(self) -> Iterator[Block]:
         """The stream, once, in blocks of about a second."""
         size = self.sample_rate_hz
@@ -134,6 +171,7 @@ class Reader:
             yield self._sane(np.concatenate(parts))
 
     def _begin(self, track: int, start_s: float | Fraction | None, within: bool) -> None:
+        self._kind = self._container.format.name
         streams = self._container.streams.audio
         if not streams:
             raise SoundError(f"{self._name} has no sound")
@@ -194,6 +232,8 @@ class Reader:
         """From the wanted start or the track's, whichever is earlier."""
         early = max(-self._skip, 0)
         self._position = -self._skip
+        if self._wrapped:
+            self._note("the header's length is wrong, as often over 4 GiB; read to the true end")
         if not self._within:
             yield from self._silence(early)
         elif self.frames is not None:
@@ -219,6 +259,22 @@ class Reader:
             self._position += len(part) - place.drop
             if place.drop < len(part):
                 yield part[place.drop :]
+        told = self._told_frames()
+        if told is not None and not self._within:
+            missing = told - self._skip - self._position
+            if missing > 0:
+                self._note(
+                    f"the file ends {missing / self.sample_rate_hz:.3f} s before its header says"
+                )
+
+    def _told_frames(self) -> int | None:
+        """How long the track is by its header, where that is exact."""
+        if self._kind == "wav":
+            return self._wav_frames
+        base, whole = self._stream.time_base, self._stream.duration
+        if self._kind not in _EXACT or base is None or not whole:
+            return None
+        return round(whole * base * self.sample_rate_hz)
 
     def _silence(self, frames: int) -> Iterator[Block]:
         for start in range(0, frames, self.sample_rate_hz):
@@ -252,6 +308,11 @@ class Reader:
             self.sample_rate_hz = frame.sample_rate
             names = tuple(channel.name for channel in frame.layout.channels)
             usual = _USUAL_SPEAKERS.get(facts[1], tuple(f"C{n}" for n in range(facts[1])))
+            if not (_LOWEST_HZ <= facts[0] <= _HIGHEST_HZ and 1 <= facts[1] <= _MOST_CHANNELS):
+                raise SoundError(
+                    f"{self._name} says that it has {facts[1]} channels at {facts[0]} Hz; it may "
+                    f"have {_MOST_CHANNELS}, at {_LOWEST_HZ} to {_HIGHEST_HZ} Hz"
+                )
             known = len(names) == facts[1] and not any(n in ("", "NONE", "UNK") for n in names)
             self.speakers = names if known else usual
         if facts != self._format:
@@ -296,28 +357,49 @@ _FORMATS = {
     ".caf": "CAF",
 }
 _BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
-_LARGEST_WAV = 2**32 - 2**16
+_LARGEST_WAV = 2**32 - 2**20  # room for the header and for metadata
 
 
 class Writer:
     """A sound file being written: under its own name only after `commit`.
 
     target: .wav (RF64 where it would pass 4 GiB), .rf64, .w64, .flac, .aiff or .caf. subtype: one
-    of SUBTYPES. frames: how many will be written, for the choice of RF64. Raises SoundError where
-    the file cannot be made, or cannot be written to its end.
+    of SUBTYPES. frames: how many will be written, for the choice of RF64. metadata: titles go into
+    all but W64, which has no place for them; the rest into WAV and RF64. speakers: where the
+    channels stand, which WAV and RF64 tell for more than two. Raises SoundError where the file
+    cannot be made, or cannot be written to its end.
+
+    loudness: the master's levels; set before `commit`, they go into the broadcast extension.
     """
 
     def __init__(
-        self, target: str | Path, sample_rate_hz: int, channels: int, subtype: str, frames: int
+        self,
+        target: str | Path,
+        sample_rate_hz: int,
+        channels: int,
+        subtype: str,
+        frames: int,
+        *,
+        metadata: Metadata | None = None,
+        speakers: Sequence[str] = (),
     ) -> None:
+        self.loudness: Levels | None = None
+        self._metadata, self._speakers = metadata, speakers
+        self._facts = sample_rate_hz, channels, 8 * _BYTES.get(subtype, 0)
         self._target = Path(target)
         self._part = self._target.with_name(f".{self._target.stem}.{os.getpid()}.part")
         self._written = 0
         kind = file_format(self._target, subtype)
-        if kind == "WAV" and frames * channels * _BYTES[subtype] > _LARGEST_WAV:
+        large = frames * channels * _BYTES[subtype] > _LARGEST_WAV
+        if kind == "AIFF" and large:
+            raise SoundError(
+                f"{self._target} would pass 4 GiB, which aiff cannot; use .caf or .wav"
+            )
+        if kind == "WAV" and large:
             kind = "RF64"
         elif kind == "WAV" and channels > 2:
             kind = "WAVEX"  # says which channel stands where
+        self._kind = kind
         try:
             self._file = soundfile.SoundFile(
                 self._part, "w", sample_rate_hz, channels, subtype, format=kind
@@ -328,6 +410,10 @@ class Writer:
                 f"cannot write {self._target} as {kind}, {channels} channels at "
                 f"{sample_rate_hz} Hz: {_reason(error)}"
             ) from error
+        if metadata is not None and kind != "W64":
+            for title in TITLES:
+                if text := getattr(metadata, title):
+                    setattr(self._file, "tracknumber" if title == "track" else title, text)
 
     def __enter__(self) -> Self:
         return self
@@ -355,6 +441,7 @@ class Writer:
         try:
             self._file.close()
             # A full disk may only show when the last bytes go out.
+            self._file_facts()
             whole = soundfile.info(self._part).frames == self._written
             if whole:
                 with self._part.open("rb+") as file:
@@ -364,6 +451,15 @@ class Writer:
             raise self._unfinished(_reason(error)) from error
         if not whole:
             raise self._unfinished("the file is shorter than what was written")
+
+    def _file_facts(self) -> None:
+        if self._kind not in ("WAV", "WAVEX", "RF64"):
+            return
+        if self._speakers:
+            set_speakers(self._part, self._speakers)
+        if self._metadata is not None:
+            chunks = self._metadata.chunks(*self._facts, self._written, self.loudness)
+            append_chunks(self._part, chunks)
 
     def _unfinished(self, reason: str) -> SoundError:
         return SoundError(
@@ -388,20 +484,88 @@ def file_format(target: Path, subtype: str) -> str:
     return kind
 
 
-def _opened(source: Path) -> InputContainer:
+def read_metadata(source: str | Path, track: int = 0) -> Metadata:
+    """What a recording says of itself. Raises SoundError where it has no such sound."""
+    with Reader(source, track) as reader:
+        return reader.metadata
+
+
+def _opened(source: Path, *, mended: bool) -> InputContainer:
     if not source.exists():
         raise SoundError(f"{source} does not exist")
     if source.is_dir():
         raise SoundError(f"{source} is a folder, not a sound file")
+    if source.is_fifo() or source.is_socket():
+        raise SoundError(f"{source} is a pipe; a file is needed, for it is read more than once")
     if source.is_file() and not source.stat().st_size:
         raise SoundError(f"{source} is empty")
     try:
         # "file:" keeps a name such as "live: 2000.wav" from being read as an address.
-        return av.open(f"file:{source}", options=_PROBE)
+        name = _Mended(source) if mended else f"file:{source}"
+        return av.open(name, "r", options=_PROBE)
     except PermissionError as error:
         raise SoundError(f"{source} may not be read: permission denied") from error
     except (av.FFmpegError, OSError) as error:
         raise SoundError(f"{source} is not a readable media file ({error.strerror})") from error
+
+
+class _Mended:
+    """A WAV as a file object whose header says that its lengths are not known."""
+
+    def __init__(self, source: Path) -> None:
+        self._file = source.open("rb")
+        data = self._file.read(4096).find(b"data")
+        self._fields = 4, data + 4
+        self._file.seek(0)
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        start = self._file.tell()
+        got = self._file.read(size)
+        if start <= max(self._fields):
+            changed = bytearray(got)
+            for field in self._fields:
+                for at in range(field - start, field - start + 4):
+                    if 0 <= at < len(changed):
+                        changed[at] = 0xFF
+            got = bytes(changed)
+        return got
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The place."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _wav_length(source: Path) -> tuple[int | None, bool]:
+    """A PCM WAV's frames by its header, and whether that was wrong by whole times 4 GiB.
+
+    Many programs write a plain WAV of more than 4 GiB with the length's upper bits lost.
+    """
+    if not source.is_file():  # opening a pipe would wait
+        return None, False
+    try:
+        with source.open("rb") as file:
+            head = file.read(4096)
+    except OSError:
+        return None, False
+    form, data = head.find(b"fmt "), head.find(b"data")
+    if head[8:12] != b"WAVE" or not 0 < form < data <= len(head) - 8:
+        return None, False
+    step = int.from_bytes(head[form + 20 : form + 22], "little")
+    told = int.from_bytes(head[data + 4 : data + 8], "little")
+    unknown = told in (0, 2**32 - 1)  # RF64, or a recorder that was cut off
+    if not step or unknown or head[:4] != b"RIFF":
+        return None, False
+    lost = (source.stat().st_size - data - 8 - told) >> 32 if told else 0
+    return (told + (max(0, lost) << 32)) // step, lost > 0
 
 
 def _with_following(
@@ -420,7 +584,12 @@ def _with_following(
 def _stamp(frame: av.AudioFrame) -> Fraction | None:
     if frame.pts is None or frame.time_base is None:
         return None
-    return frame.pts * Fraction(frame.time_base.numerator, frame.time_base.denominator)
+    return frame.pts * _exact(frame.time_base)
+
+
+def _exact(base: Any) -> Fraction:
+    """PyAV's rational as Python's; its stubs call a chapter's an int."""
+    return Fraction(base.numerator, base.denominator)
 
 
 def _samples(frame: av.AudioFrame) -> Block:

@@ -81,6 +81,19 @@ def audio(
     preset: Preset = "audio-only",
     settings: Settings = [],  # noqa: B006
     part: Range = None,
+    align: Annotated[
+        Path | None,
+        typer.Option(
+            "--align", help="Put SOURCE on this recording's clock (the film that it belongs to)."
+        ),
+    ] = None,
+    fill: Annotated[
+        bool, typer.Option("--fill", help="With --align: its sound where SOURCE has nothing.")
+    ] = False,
+    stems: Annotated[
+        Path | None, typer.Option("--stems", help="A folder for the stems, where there are any.")
+    ] = None,
+    device: Device = "auto",
     work: Work = None,
     overwrite: Overwrite = False,
     progress: Progress = "auto",
@@ -92,10 +105,24 @@ def audio(
     if output.suffix.lower() not in SOUND_SUFFIXES:
         allowed = ", ".join(SOUND_SUFFIXES)
         raise RequestError(f"the output {output.name!r} must end in one of {allowed}")
+    _check_device(device)
+    if fill and align is None:
+        raise RequestError("--fill wants --align, whose sound it fills in")
     range_s = None if part is None else parse_range(part)
-    _remaster(
-        Request(Path(source), output, preset, tuple(settings), range_s, work, overwrite), progress
+    request = Request(
+        Path(source),
+        output,
+        preset,
+        tuple(settings),
+        range_s,
+        work,
+        overwrite,
+        device,
+        align,
+        fill,
+        stems,
     )
+    _remaster(request, progress)
 
 
 @app.command()

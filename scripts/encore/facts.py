@@ -155,6 +155,16 @@ class SoundFacts(Facts):
     true_peak_dbtp: float | None = None
     clipped_samples: int | None = None
     hum: Hum | None = None
+    noise_dbfs: float | None = None
+    """Broadband hiss in the quiet parts, the louder channel; None where there is none."""
+    bandwidth_hz: float | None = None
+    """Where the sound is cut off; None where no cliff was found."""
+    azimuth_samples: float | None = None
+    """How late the second channel is, where one common delay is sure and matters."""
+    inverted: bool = False
+    """One channel of a pair is upside down."""
+    dead_channel: int | None = None
+    """Of a pair, the channel (0 or 1) that holds no music."""
 
 
 class Damage(Facts):

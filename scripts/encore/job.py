@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import platform
 import re
@@ -39,6 +40,7 @@ __all__ = ["Request", "Result", "parse_range", "prepare", "remaster"]
 # A track that ends a packet before the picture does is how files are.
 _LOSS_WORTH_TELLING_S = 0.1
 _DAMAGE_TOLD = 3
+_PAGE = "report.sound.html"
 _RANGE = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
 
 
@@ -55,6 +57,12 @@ class Request:
     work: Path | None = None
     overwrite: bool = False
     device: str = "auto"
+    align: Path | None = None
+    """The recording on whose clock the sound shall lie."""
+    fill: bool = False
+    """Where the source has nothing, that recording's own sound is heard."""
+    stems: Path | None = None
+    """A folder for the stems."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,8 @@ def remaster(request: Request, reporter: Reporter) -> Result:
         job.took_s["whole"] = time.monotonic() - began
         report = output.with_name(output.name + ".report.json")
         _write(report, _report(job, output, made, verified))
+        if (page := work / _PAGE).exists():
+            os.replace(page, output.with_name(output.name + ".sound.html"))
     reporter.say(f"{output}: done and verified in {_minutes(job.took_s['whole'])}; see {report}")
     return Result(output, report, verified)
 
@@ -276,18 +286,20 @@ def _master(job: _Job, suffix: str, duration: Fraction | None) -> tuple[Path, An
     # Opus knows only 48 kHz and its divisors.
     rate = 48000 if codec == "opus" else None
     subtype = "PCM_24" if lossless else "FLOAT"
-    return target, _run_master(job, target, begin, duration, rate, subtype)
+    return target, _run_master(job, target, begin, duration, rate, subtype, suffix)
 
 
 def _sound_alone(job: _Job, partial: Path) -> tuple[Expected, Plan, Any]:
     begin, duration = _sound_range(job)
-    master = _run_master(job, partial, begin, duration, None, "auto")
+    master = _run_master(job, partial, begin, duration, None, "auto", partial.suffix.lower())
     expected = Expected(None, master.samples, master.sample_rate_hz, True, {}, 0)
     return expected, Plan([]), master
 
 
 def _sound_range(job: _Job) -> tuple[float | None, Fraction | None]:
     """Where on the source's clock the sound begins, and how long it is; None is all of it."""
+    if job.request.range_s is not None and job.request.align is not None:
+        raise RequestError("--range and --align do not go together; align the whole, then cut it")
     if job.request.range_s is None:
         return None, None
     track = _sound_track(job.scan, job.preset)
@@ -307,34 +319,35 @@ def _run_master(
     duration: Fraction | None,
     rate_hz: int | None,
     subtype: str,
+    suffix: str,
 ) -> Any:
     import encoreaudio
 
-    settings = job.preset.sound
+    from encore.sound import sound_recipe
+
     track = _sound_track(job.scan, job.preset)
-    on = settings.repair.dc != 0
-    target_lufs = settings.loudness.target_lufs
-    mastering = encoreaudio.Mastering(
-        target_lufs=None if target_lufs == "none" else target_lufs,
-        ceiling_dbtp=settings.loudness.ceiling_dbtp,
-        rumble_hz=settings.repair.rumble_hz if on else 0.0,
-        dc=on,
-    )
+    request = job.request
     with _timed(job.took_s, "sound"), job.reporter.stage("sound", unit="s") as update:
         try:
             master = encoreaudio.master(
                 job.scan.media,
                 target,
-                mastering,
+                sound_recipe(job.preset, suffix, track.channels, request.align, request.fill),
                 track=track.track,
                 start_s=begin_s,
                 duration_s=duration,
                 sample_rate_hz=rate_hz,
                 subtype=subtype,
+                device=request.device,
+                work=job.work,
+                stems=request.stems,
+                page=job.work / _PAGE,
                 progress=update,
             )
         except encoreaudio.SoundError as error:
             raise JobError(f"the sound failed: {error}") from error
+    for done in master.repairs:
+        job.reporter.say(f"sound: {done.name}: {done.did}")
     if master.lost_s > _LOSS_WORTH_TELLING_S:
         job.note(
             f"{master.lost_s:.2f} s of the sound are missing in the source, first at "
@@ -530,8 +543,10 @@ def _plain(value: Any) -> Any:
         return [_plain(entry) for entry in value]
     if isinstance(value, Fraction):
         return f"{value.numerator}/{value.denominator}"
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+    if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, Path):
+        return str(value)
     return value
 
 

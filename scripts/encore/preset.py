@@ -120,13 +120,73 @@ class Picture(Settings):
     upscale: Upscale = Upscale()
 
 
-class Repair(Settings):
-    """What is taken out of the sound."""
+type RepairAmount = Literal["auto"] | Annotated[float, Field(ge=0, le=1)]
+type StemLevel = Annotated[float, Field(ge=-12, le=6)]
 
-    dc: Literal["auto", 0, 1] = "auto"
-    """Constant offset and rumble; "auto" and 1 take all of it out, 0 leaves it."""
+
+class Repair(Settings):
+    """What is taken out of the sound: "auto", or an amount from 0 to 1.
+
+    "auto" repairs in full what the sound's finders found, and leaves the rest alone.
+    """
+
+    clip: RepairAmount = "auto"
+    clicks: RepairAmount = "auto"
+    polarity: RepairAmount = "auto"
+    """A channel that is upside down or dead, and dropouts of one."""
+    azimuth: RepairAmount = "auto"
+    """A delay between the channels."""
+    dc: RepairAmount = "auto"
+    """Constant offset and rumble."""
     rumble_hz: Annotated[float, Field(ge=5, le=60)] = 16.0
     """Rumble is what lies under this frequency."""
+    hum: RepairAmount = "auto"
+    hiss: RepairAmount = "auto"
+    hiss_print: Literal["auto"] | tuple[float, float] = "auto"
+    """From which second to which there is nothing but noise; "auto" finds it in the quiet parts."""
+    reverb: RepairAmount = 0.0
+    """The hall is part of the show: "auto" is 0."""
+    bandwidth: RepairAmount = 0.0
+    """Invents harmonics above the cut-off: "auto" is 0."""
+
+
+class Separate(Settings):
+    """Stems, taken apart by demucs."""
+
+    model: str = "none"
+    """A name of demucs's (`htdemucs`), or a file of weights; "none" takes nothing apart."""
+    voice_hiss: RepairAmount = "auto"
+    """Hiss taken out of the voice alone."""
+    voice_presence: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How much of 4 dB about 3 kHz the voice gets."""
+
+
+class Mix(Settings):
+    """How much louder each stem becomes; crowd and hall are in the residual."""
+
+    vocals_db: StemLevel = 0.0
+    drums_db: StemLevel = 0.0
+    bass_db: StemLevel = 0.0
+    other_db: StemLevel = 0.0
+    guitar_db: StemLevel = 0.0
+    piano_db: StemLevel = 0.0
+    residual_db: StemLevel = 0.0
+
+    @property
+    def levels_db(self) -> dict[str, float]:
+        """The stems that are moved, by name."""
+        told: dict[str, float] = self.model_dump()
+        return {name.removesuffix("_db"): db for name, db in told.items() if db}
+
+
+class ToneSettings(Settings):
+    """The long-term spectrum."""
+
+    match: str = "none"
+    """"none", a curve ("concert", "neutral", "warm"), or a recording to be like."""
+    amount: Annotated[float, Field(ge=0, le=1)] = 0.5
+    tilt_db: Annotated[float, Field(ge=-12, le=12)] = 0.0
+    """The gain at 20 kHz less that at 20 Hz."""
 
 
 class Loudness(Settings):
@@ -134,8 +194,18 @@ class Loudness(Settings):
 
     target_lufs: Literal["none"] | Annotated[float, Field(ge=-40, le=-6)] = -16.0
     ceiling_dbtp: Annotated[float, Field(ge=-12, le=0)] = -1.0
-    mode: Literal["album"] = "album"
-    """One gain for the whole show: quiet songs stay quiet."""
+    mode: Literal["album", "song"] = "album"
+    """"album" is one gain for the whole show: quiet songs stay quiet. "song" brings the songs
+    together, by at most song_range_db."""
+    song_range_db: Annotated[float, Field(ge=0, le=12)] = 2.0
+    anchor: Literal["programme", "loudest song", "peak"] = "programme"
+    """What target_lufs is about; "peak" wants target_lufs "none", and goes up to the ceiling."""
+
+    @model_validator(mode="after")
+    def _peaks_have_no_loudness(self) -> Loudness:
+        if self.anchor == "peak" and self.target_lufs != "none":
+            raise ValueError('anchor "peak" wants target_lufs "none"')
+        return self
 
 
 class Sound(Settings):
@@ -144,8 +214,22 @@ class Sound(Settings):
     enabled: bool = True
     track: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
     """Which sound track is mastered, from 0; "auto" is the default track."""
+    downmix: Literal["none", "stereo", "mono"] = "none"
     repair: Repair = Repair()
+    separate: Separate = Separate()
+    mix: Mix = Mix()
+    tone: ToneSettings = ToneSettings()
     loudness: Loudness = Loudness()
+    dither: Literal["flat", "shaped"] = "flat"
+    """How 16-bit samples are rounded."""
+
+    @model_validator(mode="after")
+    def _a_mix_needs_stems(self) -> Sound:
+        if self.separate.model == "none" and (self.mix.levels_db or self.separate.voice_presence):
+            raise ValueError(
+                "mix levels and voice_presence need stems: set sound.separate.model (htdemucs)"
+            )
+        return self
 
 
 class Encode(Settings):

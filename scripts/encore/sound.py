@@ -1,20 +1,68 @@
-"""The sound streams' facts: shape from the container, clock and health from the meter."""
+"""What the sound package is told and asked: a preset as its recipe, a stream's facts.
+
+A stream's shape comes from the container, its clock and its health from the meters.
+"""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import av
 
 from encore.facts import Damage, Hum, SoundFacts, StreamFacts
+from encore.encode import SOUND_SUFFIXES, sound_codec
+from encore.preset import Preset
 from encoreaudio.error import SoundError
 from encoreaudio.health import SoundHealth, measure
+from encoreaudio.recipe import Recipe, Reference, Remix, ToneTarget
+from encoreaudio.repair import Repair
+from encoreaudio.targets import Mastering, ceiling_for
 
-__all__ = ["sound_facts"]
+__all__ = ["sound_facts", "sound_recipe"]
 
 _WHOLE_UP_TO_S = 600.0
 _STRETCHES, _STRETCH_S = 12, 20.0
 _SAME_PLACE_S = 1.0
+
+
+def sound_recipe(
+    preset: Preset, suffix: str, channels: int, align: Path | None = None, fill: bool = False
+) -> Recipe:
+    """What a preset asks of the sound, for a result of this suffix.
+
+    The ceiling of a master that goes through AAC or Opus leaves room for what decoding adds.
+    """
+    sound, encode = preset.sound, preset.encode
+    codec = "pcm" if suffix in SOUND_SUFFIXES else sound_codec(encode, suffix)
+    if sound.downmix != "none":
+        channels = 2 if sound.downmix == "stereo" else 1
+    loudness = sound.loudness
+    mastering = Mastering(
+        target_lufs=None if loudness.target_lufs == "none" else loudness.target_lufs,
+        ceiling_dbtp=ceiling_for(codec, encode.audio_kbps, loudness.ceiling_dbtp, channels),
+        mode=loudness.mode,
+        song_range_db=loudness.song_range_db,
+        anchor=loudness.anchor,
+    )
+    told = sound.repair.model_dump(exclude={"hiss_print"})
+    given = sound.repair.hiss_print
+    separate, tone = sound.separate, sound.tone
+    return Recipe(
+        mastering=mastering,
+        repair=Repair(**told, hiss_print_s=None if given == "auto" else given),
+        remix=None
+        if separate.model == "none"
+        else Remix(
+            separate.model, sound.mix.levels_db, separate.voice_hiss, separate.voice_presence
+        ),
+        tone=ToneTarget(
+            None if tone.match == "none" else tone.match, tone.amount, tilt_db=tone.tilt_db
+        ),
+        downmix=None if sound.downmix == "none" else sound.downmix,
+        reference=None if align is None else Reference(align, fill=fill),
+        dither=sound.dither,
+    )
 
 
 def sound_facts(
@@ -34,17 +82,25 @@ def sound_facts(
         lost = Damage(at_s=start, what=f"sound {stream.index} does not decode: {error}")
         return shape, [lost]
     begun = health.start_s if stream.start_s is not None else start
-    hum = health.hum
-    measured = {
+    found = health.findings
+    hum, noise, azimuth, polarity = found.hum, found.noise, found.azimuth, found.polarity
+    measured: dict[str, object] = {
         "start_s": begun,
         "duration_s": start + length - begun if stretches else health.seconds,
         "measured_s": health.seconds,
         "loudness_lufs": health.loudness_lufs,
         "loudness_range_lu": health.range_lu,
         "true_peak_dbtp": health.true_peak_dbtp,
-        "clipped_samples": health.clipped_samples,
+        "clipped_samples": found.clipping.samples,
         "hum": hum and Hum(mains_hz=hum.frequency_hz, level_dbfs=hum.level_dbfs),
+        "bandwidth_hz": found.bandwidth.cutoff_hz,
     }
+    if noise and max(noise.level_dbfs) > -math.inf:
+        measured["noise_dbfs"] = max(noise.level_dbfs)
+    if azimuth and azimuth.matters:
+        measured["azimuth_samples"] = azimuth.delay_samples
+    if polarity:
+        measured |= {"inverted": polarity.inverted, "dead_channel": polarity.dead}
     return shape.model_copy(update=measured), _losses(stream.index, health, stretches)
 
 

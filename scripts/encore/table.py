@@ -132,6 +132,16 @@ def _sound_rows(sound: SoundFacts) -> list[tuple[str, str]]:
         measured.append(f"{sound.clipped_samples} clipped samples")
     if sound.hum is not None:
         measured.append(f"hum at {sound.hum.mains_hz:g} Hz, {sound.hum.level_dbfs:.0f} dBFS")
+    if sound.noise_dbfs is not None:
+        measured.append(f"hiss of {sound.noise_dbfs:.0f} dBFS")
+    if sound.azimuth_samples is not None:
+        measured.append(f"channels {sound.azimuth_samples:+.2f} samples apart")
+    if sound.inverted:
+        measured.append("one channel upside down")
+    if sound.dead_channel is not None:
+        measured.append(f"channel {sound.dead_channel + 1} dead")
+    if sound.bandwidth_hz is not None:
+        measured.append(f"cut off at {sound.bandwidth_hz / 1000:.1f} kHz")
     if measured:
         rows.append(("", f"{', '.join(measured)} (over {_clock(sound.measured_s)})"))
     return rows

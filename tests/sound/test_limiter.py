@@ -30,6 +30,30 @@ def test_limiter_never_exceeds_its_ceiling_on_bursts(chopped, true_peak_db, peri
     assert true_peak_db(limited(burst[:, np.newaxis], chopped)) <= -1 + ALLOWED_DB
 
 
+@pytest.mark.parametrize("period", [8, 50, 480])
+def test_limiter_never_exceeds_its_ceiling_on_square_waves(chopped, true_peak_db, period):
+    square = 2.0 * np.sign(np.sin(2 * np.pi * (np.arange(RATE) + 0.5) / period))
+    assert true_peak_db(limited(square[:, np.newaxis], chopped)) <= -1 + ALLOWED_DB
+
+
+@pytest.mark.parametrize("level", [1.0, 30.0])
+def test_limiter_never_exceeds_its_ceiling_on_a_single_sample(chopped, true_peak_db, level):
+    samples = np.zeros((RATE // 4, 1))
+    samples[RATE // 8] = level
+    assert true_peak_db(limited(samples, chopped)) <= -1 + ALLOWED_DB
+
+
+def test_limiter_tells_how_far_it_came_down_in_each_second(chopped):
+    samples = np.full((4 * RATE + RATE // 2, 1), 0.1)
+    samples[round(2.5 * RATE)] = 2 * 10 ** (-1 / 20)
+    limiter = Limiter(RATE, 1, -1.0)
+    chopped(limiter, samples, 1000)
+    history = limiter.history()
+    assert history.step_s == 1
+    assert history.values == pytest.approx((0, 0, 6.02, 0, 0), abs=0.1)
+    assert limiter.deepest_db == pytest.approx(max(history.values), abs=1e-3)
+
+
 @pytest.mark.parametrize("rate", [8000, 44100, 96000, 192000])
 def test_limiter_holds_at_any_rate(chopped, true_peak_db, rate):
     noise = np.random.default_rng(0).standard_normal((rate // 2, 2)) * 0.7

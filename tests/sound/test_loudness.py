@@ -7,7 +7,7 @@ import pyloudnorm
 import pytest
 
 from encoreaudio import Levels, Meter
-from encoreaudio.loudness import Loudness
+from encoreaudio.loudness import Blocks, Loudness, gated
 
 STEREO = ("FL", "FR")
 
@@ -44,10 +44,13 @@ def test_integrated_loudness_is_that_of_tech_3341(rate, parts, wanted):
     assert levels.integrated_lufs == pytest.approx(wanted, abs=0.1)
 
 
-def test_momentary_and_short_term_agree_on_a_steady_tone():
-    levels = read(tone(48000, [(20, -23)]), 48000)
-    assert levels.momentary_max_lufs == pytest.approx(-23, abs=0.1)
-    assert levels.short_term_max_lufs == pytest.approx(-23, abs=0.1)
+@pytest.mark.parametrize("rate", [44100, 48000, 96000])
+@pytest.mark.parametrize("level", [-23, -33])
+def test_momentary_and_short_term_agree_on_a_steady_tone(rate, level):
+    levels = read(tone(rate, [(20, level)]), rate)  # cases 1 and 2
+    assert levels.integrated_lufs == pytest.approx(level, abs=0.1)
+    assert levels.momentary_max_lufs == pytest.approx(level, abs=0.1)
+    assert levels.short_term_max_lufs == pytest.approx(level, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -66,24 +69,32 @@ def test_surround_counts_more_and_the_lfe_not_at_all(speakers):
     assert read(samples, 48000, speakers).integrated_lufs == pytest.approx(-23, abs=0.1)
 
 
-def test_short_term_maximum_of_a_pulsing_tone():
-    # Case 9: constant at -23 once the window is full, so the maximum is that too.
-    levels = read(tone(48000, [(1.34, -20), (1.66, -30)] * 5), 48000)
-    assert levels.short_term_max_lufs == pytest.approx(-23, abs=0.1)
+@pytest.mark.parametrize("rate", [44100, 48000, 96000])
+def test_short_term_loudness_of_a_pulsing_tone_is_constant(rate):
+    samples = tone(rate, [(1.34, -20), (1.66, -30)] * 5)  # case 9
+    meter = Meter(rate, STEREO)
+    meter.add(samples)
+    assert meter.finish().short_term_max_lufs == pytest.approx(-23, abs=0.1)
+    seconds = meter.history()
+    assert seconds.step_s == 1
+    # A value is for the three seconds before it, so the third is the first whole one.
+    assert seconds.values[2:] == pytest.approx([-23] * 13, abs=0.1)
 
 
-@pytest.mark.parametrize("step", range(0, 20, 3))
+@pytest.mark.parametrize("step", range(20))
 def test_short_term_maximum_finds_a_tone_wherever_it_lies(step):
     levels = read(tone(48000, [(0.15 * step, None), (3, -23), (1, None)]), 48000)  # case 10
     assert levels.short_term_max_lufs == pytest.approx(-23, abs=0.1)
 
 
-def test_momentary_maximum_of_a_pulsing_tone():
-    levels = read(tone(48000, [(0.18, -20), (0.22, -30)] * 25), 48000)  # case 12
-    assert levels.momentary_max_lufs == pytest.approx(-23, abs=0.1)
+@pytest.mark.parametrize("rate", [44100, 48000, 96000])
+def test_momentary_loudness_of_a_pulsing_tone_is_constant(rate):
+    samples = tone(rate, [(0.18, -20), (0.22, -30)] * 25)  # case 12
+    assert read(samples, rate).momentary_max_lufs == pytest.approx(-23, abs=0.1)
+    assert Blocks(rate, STEREO).add(samples) == pytest.approx([-23] * 97, abs=0.1)
 
 
-@pytest.mark.parametrize("step", range(0, 20, 3))
+@pytest.mark.parametrize("step", range(20))
 def test_momentary_maximum_finds_a_tone_wherever_it_lies(step):
     levels = read(tone(48000, [(0.02 * step, None), (0.4, -23), (1, None)]), 48000)  # case 13
     assert levels.momentary_max_lufs == pytest.approx(-23, abs=0.1)
@@ -119,9 +130,21 @@ def test_music_reads_as_pyloudnorm_reads_it(music):
     assert alone.finish() == pytest.approx(levels.integrated_lufs, abs=1e-6)
 
 
+@pytest.mark.parametrize("size", [999, 44100, 10**6])
+def test_gated_blocks_are_the_integrated_loudness(music, size):
+    samples, rate = music
+    samples = samples * np.repeat([0.01, 1, 0.1], len(samples) // 3)[:, np.newaxis]
+    blocks = Blocks(rate, STEREO)
+    heard = [
+        lufs for at in range(0, len(samples), size) for lufs in blocks.add(samples[at : at + size])
+    ]
+    wanted = read(samples, rate).integrated_lufs
+    assert gated(np.array(heard)) == pytest.approx(wanted, abs=1e-3)
+
+
 def test_readings_do_not_depend_on_the_block_size(music):
     samples, rate = music
-    readings = [read(samples[: 5 * rate], rate, size=size) for size in (997, 44100, 10**6)]
+    readings = [read(samples[: 5 * rate], rate, size=size) for size in (61, 997, 44100, 10**6)]
     for one, other in pairwise(readings):
         assert vars(one) == pytest.approx(vars(other), abs=1e-9)
 

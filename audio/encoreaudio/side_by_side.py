@@ -1,0 +1,92 @@
+"""Two cores for one stream: work ahead in a thread, and listeners that hear a block together.
+
+The order of blocks is kept everywhere, so the result does not depend on the threads.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from types import TracebackType
+from typing import Protocol, Self
+
+from .signal import Block
+
+__all__ = ["Together", "ahead"]
+
+_READY_BLOCKS = 4
+_LOOK_S = 0.1
+
+
+class Listener(Protocol):
+    """Hears a stream block by block."""
+
+    def add(self, block: Block) -> None:
+        """Take a block (frames, channels)."""
+        ...
+
+
+class Together:
+    """Listeners of one stream, each in a thread of its own where there are cores."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._listeners = listeners
+        self._pool = ThreadPoolExecutor(max_workers=2)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown()
+
+    def add(self, block: Block) -> None:
+        """Let all of them hear a block; returns when they have."""
+        heard = [self._pool.submit(listener.add, block) for listener in self._listeners]
+        for one in heard:
+            one.result()
+
+
+def ahead(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The same blocks, made in another thread a few ahead of their use."""
+    queue: Queue[Block | BaseException | None] = Queue(_READY_BLOCKS)
+    over = Event()
+
+    def put(item: Block | BaseException | None) -> bool:
+        while not over.is_set():
+            try:
+                queue.put(item, timeout=_LOOK_S)
+            except Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for block in blocks:
+                if not put(block):
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    worker = Thread(target=work, daemon=True)
+    worker.start()
+    try:
+        while True:
+            try:
+                item = queue.get(timeout=_LOOK_S)
+            except Empty:
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        over.set()
+        worker.join()
