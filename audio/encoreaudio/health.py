@@ -19,8 +19,8 @@ class SoundHealth:
     seconds: how much was measured. start_s: when the track begins on the container's clock.
     loudness_lufs: integrated (EBU R128), None where nothing is above -70 LUFS or it is shorter than
     0.4 s; range_lu: loudness range; true_peak_dbtp: None for silence. findings: what repairs would
-    act upon. invalid_samples: not a number or infinite. lost_s: missing, by the timestamps. damage: (seconds into what was
-    measured, what), the first 200 of damage_count.
+    act upon. invalid_samples: not a number or infinite. lost_s: missing, by the timestamps.
+    damage: (seconds into what was measured, what), the first 200 of damage_count.
     """
 
     sample_rate_hz: int

@@ -36,7 +36,6 @@ from .recipe import Recipe, Remix, recipe
 from .repair import Findings, Listening, Repairs
 from .report import Histories, MasterReport
 from .scratch import Scratch
-from .separate import LevelFinder, Separator
 from .side_by_side import Together, ahead
 from .signal import Block, Stage, exactly, through
 from .songs import SongFinder, SongGain, Songs, song_offsets
@@ -46,7 +45,6 @@ from .stream import Damage, Reader, Writer, file_format
 from .targets import Mastering, wanted_gain_db
 from .tone import CURVES, Tone, ToneCurve, tone_curve
 from .warp import AlignedReader, Alignment
-from .weights import load_model
 
 __all__ = ["master"]
 
@@ -114,7 +112,11 @@ def master(
         page is not None,
     )
     _check(job, None if page is None else Path(page))
-    model = load_model(job.recipe.remix.model) if job.recipe.remix else None
+    model = None
+    if job.recipe.remix:
+        from .weights import load_model  # with torch, which takes seconds and half a GiB
+
+        model = load_model(job.recipe.remix.model)
     steps = _Steps(progress, _passes(job))
     with ExitStack() as kept:
         if job.recipe.reference:
@@ -400,6 +402,8 @@ def _remixed(
     job: _Job, heard: _Heard, music: _Music, model: Any, kept: ExitStack, steps: _Steps
 ) -> tuple[_Music, tuple[str, ...]]:
     """Stems to files, then the mix of them, each through its own stages."""
+    from .separate import LevelFinder, Separator
+
     remix = job.recipe.remix
     assert remix is not None
     rate, channels = heard.rate_hz, len(heard.speakers)

@@ -15,8 +15,8 @@ import numpy as np
 import soundfile
 
 from .error import SoundError
-from .separate import RESIDUAL, Stems, StemSource
 from .signal import Block, Stage
+from .stems import RESIDUAL, Stems, StemSource
 from .stream import Writer
 from .waiting import Waiting
 

@@ -18,10 +18,9 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from demucs.apply import BagOfModels, TensorChunk, apply_model
 from torch import Tensor
@@ -29,42 +28,15 @@ from torch import Tensor
 from .error import SoundError
 from .rate import Resampler
 from .signal import Block
+from .stems import RESIDUAL, Stems
 from .waiting import Waiting
 from .weights import MODEL_RATE_HZ
 from .window import Windows
 
-__all__ = ["RESIDUAL", "Level", "LevelFinder", "Separator", "StemSource", "Stems"]
-
-RESIDUAL = "residual"
-"""The last stem: what no other took."""
-
-type Stems = npt.NDArray[np.float64]
-"""Samples of shape (frames, channels, stems)."""
+__all__ = ["Level", "LevelFinder", "Separator"]
 
 _OVERLAP = 0.25  # demucs's default
 _SEGMENTS_AT_ONCE = 4  # on an accelerator; as much as 8 GB of its memory, less where that fails
-
-
-class StemSource(Protocol):
-    """Gives the stems of a mix: a stage whose output has one axis more."""
-
-    @property
-    def stems(self) -> Sequence[str]:
-        """The stems' names."""
-        ...
-
-    @property
-    def latency(self) -> int:
-        """Frames held back at most."""
-        ...
-
-    def process(self, block: Block) -> Stems:
-        """Take a block of the mix (frames, channels); give the stems that are ready."""
-        ...
-
-    def flush(self) -> Stems:
-        """The mix has ended: the rest."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def _in_cache(name: str) -> list[Path]:
         else:
             raise SoundError(
                 f"separation model {name} is not on this machine; fetch it once with:"
-                f" {_program()} -m encoreaudio.weights {name}"
+                f" encore models get {name} (or {_program()} -m encoreaudio.weights {name})"
             )
     return files
 

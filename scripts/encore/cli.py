@@ -14,6 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+# The sound chain keeps both of two cores busy by itself; threads inside its small matrix products
+# would only wait for each other. Read when numpy is first imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import typer
 from typer.exceptions import TyperException
 

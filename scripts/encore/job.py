@@ -322,7 +322,6 @@ def _run_master(
     suffix: str,
 ) -> Any:
     import encoreaudio
-
     from encore.sound import sound_recipe
 
     track = _sound_track(job.scan, job.preset)
@@ -435,6 +434,10 @@ def _check_settings(request: Request, suffix: str) -> None:
             check(checked.picture.restore.model)
         except ZooError as error:
             raise RequestError(f"picture.restore.model: {error}") from error
+    if checked.sound.enabled:
+        from encore.sound import check_sound
+
+        check_sound(checked, request.align)
 
 
 def _tell_damage(job: _Job) -> None:

@@ -52,8 +52,11 @@ def models_get(
     progress: Progress = "auto",
 ) -> None:
     """Fetch a model, check its size and sha256, and keep it."""
-    from vsencore.zoo import fetch
+    from vsencore.zoo import fetch, registry
 
+    if name not in registry.entries() and _separates(name):
+        _get_stems(name)
+        return
     with _asked():
         with reporter(progress).stage(name, unit="MB") as update:
             model = fetch.get(name, update)
@@ -99,6 +102,26 @@ def models_check(
         print("no models are here; see: encore models list")  # noqa: T201
     if wrong:
         raise typer.Exit(FAILED)
+
+
+def _separates(name: str) -> bool:
+    """Whether a name is one of the nets that take sound apart."""
+    from encoreaudio.weights import names
+
+    return name in names()
+
+
+def _get_stems(name: str) -> None:
+    """Fetch a separation model into the cache that demucs itself uses."""
+    from encoreaudio.error import SoundError
+    from encoreaudio.weights import fetch
+
+    try:
+        files = fetch(name)
+    except SoundError as error:
+        raise JobError(str(error)) from error
+    for file in files:
+        print(f"{name}: {file}")  # noqa: T201
 
 
 @contextmanager

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import av
 
-from encore.facts import Damage, Hum, SoundFacts, StreamFacts
 from encore.encode import SOUND_SUFFIXES, sound_codec
+from encore.errors import RequestError
+from encore.facts import Damage, Hum, SoundFacts, StreamFacts
 from encore.preset import Preset
 from encoreaudio.error import SoundError
 from encoreaudio.health import SoundHealth, measure
 from encoreaudio.recipe import Recipe, Reference, Remix, ToneTarget
 from encoreaudio.repair import Repair
 from encoreaudio.targets import Mastering, ceiling_for
+from encoreaudio.tone import CURVES
 
 __all__ = ["sound_facts", "sound_recipe"]
 
@@ -63,6 +65,24 @@ def sound_recipe(
         reference=None if align is None else Reference(align, fill=fill),
         dither=sound.dither,
     )
+
+
+def check_sound(preset: Preset, align: Path | None) -> None:
+    """Raise RequestError for what a sound chain wants and is not here: files, weights."""
+    if align is not None and not align.is_file():
+        raise RequestError(f"--align: {align} does not exist")
+    match, model = preset.sound.tone.match, preset.sound.separate.model
+    if match != "none" and match not in CURVES and not Path(match).is_file():
+        raise RequestError(
+            f"sound.tone.match: {match!r} is neither a file nor one of none, {', '.join(CURVES)}"
+        )
+    if model != "none":
+        from encoreaudio.weights import load_model  # with torch, which takes its time
+
+        try:
+            load_model(model)
+        except SoundError as error:
+            raise RequestError(f"sound.separate.model: {error}") from error
 
 
 def sound_facts(

@@ -21,17 +21,47 @@ import soxr
 import torch
 from safetensors.torch import load_file, save_file
 
-from encoreaudio.hissnet import HissNet, excess
+from encoreaudio.hissnet import PATCH
 
 _DATA = Path(os.environ.get("ENCORE_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 _RATE_HZ = 44100
 _SIZE = 4096
 _FRAMES = 81920
 _BATCH = 6
+_HIDDEN = 32
 _STEMS = ("bassguitar", "clav", "drums", "horns", "leadguitar")
 _HELD_OUT_S = {"vibe_ace": 20, "hungarian_dance": 10, "sugar_plum": 20, "funk": 20}
 
 type Samples = npt.NDArray[np.float32]
+
+
+class HissNet(torch.nn.Module):
+    """From the excess of a coefficient, and of its strongest companion, to the gain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        cells = PATCH * PATCH
+        self.layers = torch.nn.Sequential(
+            torch.nn.Conv2d(2 * cells, _HIDDEN, 3, padding=1),
+            torch.nn.ReLU(),
+            torch.nn.Conv2d(_HIDDEN, _HIDDEN, 3, padding=1),
+            torch.nn.ReLU(),
+            torch.nn.Conv2d(_HIDDEN, cells, 3, padding=1),
+        )
+        self.slope = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Two maps of excess (batch, frames, bins), of multiples of four; the gain, 0 to 1."""
+        maps = torch.stack((own, other), 1) / 3
+        folded = torch.nn.functional.pixel_unshuffle(maps, PATCH)
+        raw = self.layers(folded.contiguous(memory_format=torch.channels_last))
+        logit = torch.nn.functional.pixel_shuffle(raw, PATCH)[:, 0]
+        return torch.sigmoid(logit + self.slope * own)
+
+
+def excess(power: torch.Tensor) -> torch.Tensor:
+    """How the net likes to see a power of which the noise has 1 on average."""
+    return torch.log(power + 0.1)
 
 
 def main() -> None:

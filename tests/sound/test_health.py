@@ -27,11 +27,11 @@ def test_a_recordings_facts_are_told(tmp_path):
     health = measure(path)
     assert (health.sample_rate_hz, health.channels, health.speakers) == (RATE, 2, ("FL", "FR"))
     assert health.seconds == 12
-    assert health.dc_offset == pytest.approx(0.01, abs=0.001)
-    assert health.clipped_samples >= 10
+    assert health.findings.dc_offset == pytest.approx(0.01, abs=0.001)
+    assert health.findings.clipping.samples >= 10
     assert health.true_peak_dbtp is not None
     assert health.true_peak_dbtp > -1
-    assert health.hum is None
+    assert health.findings.hum is None
     json.dumps(dataclasses.asdict(health))
 
 
@@ -60,7 +60,7 @@ def test_silence_has_no_loudness_and_no_peak(tmp_path):
     health = measure(tmp_path / "a.wav")
     assert health.loudness_lufs is None
     assert health.true_peak_dbtp is None
-    assert health.clipped_samples == 0
+    assert health.findings.clipping.samples == 0
 
 
 def test_a_broken_broadcast_tells_what_it_lost(data):
