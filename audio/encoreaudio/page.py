@@ -3,6 +3,7 @@
 import html
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +79,8 @@ def write_page(path: Path, report: MasterReport, seen: Seen) -> None:
         part.write_text("\n".join(one for one in parts if one), encoding="utf-8")
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise SoundError(f"{path} cannot be written: {error.strerror}") from error
 
 
@@ -172,7 +174,7 @@ def _noise(report: MasterReport) -> str:
     finite = np.concatenate([line.y[np.isfinite(line.y)] for line in lines])
     if not len(finite):
         return ""
-    high = 10 * np.ceil(float(finite.max()) / 10)
+    high = 10 * np.ceil(float(finite.max()) / 10) + 10
     drawn = chart(lines, "dBFS/Hz", low=high - 60, high=high, log_hz=True)
     return f"<h2>The noise that was found</h2>{drawn}"
 

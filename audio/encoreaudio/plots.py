@@ -19,7 +19,7 @@ from .spectrogram import Spectrogram
 __all__ = ["Line", "chart", "picture"]
 
 _WIDTH, _HEIGHT = 960, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 10, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 22, 30
 _PLOT_WIDTH, _PLOT_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 _RANGE_DB = 90.0
 # Dark to light in lightness alone, so that louder is lighter for every eye (after "magma").
@@ -144,7 +144,7 @@ def _grid(axis: _Axis, unit: str, low: float, high: float) -> str:
         row = _row(n * step, low, high)
         parts.append(f'<path class="grid" d="M{_LEFT} {row:.1f}h{_PLOT_WIDTH}"/>')
         parts.append(_label(_LEFT - 6, row + 4, f"{n * step:g}", "end"))
-    parts.append(_label(4, _TOP + 8, unit, "start"))
+    parts.append(_label(4, _TOP - 10, unit, "start"))
     return "".join(parts) + axis.labels()
 
 

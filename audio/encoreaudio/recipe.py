@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from .error import SoundError
+from .mix import HIGHEST_DB, LOWEST_DB
 from .repair import UNTOUCHED, Amount, Repair
 from .targets import PRESETS, Mastering, mastering
 
@@ -27,10 +28,16 @@ class Remix:
     voice_presence: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.voice_hiss != "auto" and not 0 <= self.voice_hiss <= 1:
-            raise SoundError(f"voice_hiss is {self.voice_hiss}; it may be 0 to 1, or auto")
+        hiss = self.voice_hiss
+        if hiss != "auto" and not (isinstance(hiss, int | float) and 0 <= hiss <= 1):
+            raise SoundError(f"voice_hiss is {hiss!r}; it may be 0 to 1, or auto")
         if not 0 <= self.voice_presence <= 1:
             raise SoundError(f"voice_presence is {self.voice_presence}; it may be 0 to 1")
+        for name, level_db in self.levels_db.items():
+            if not LOWEST_DB <= level_db <= HIGHEST_DB:
+                raise SoundError(
+                    f"level of {name} is {level_db} dB; it may be {LOWEST_DB:g} to {HIGHEST_DB:g}"
+                )
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class ToneTarget:
             raise SoundError(f"tone most_db is {self.most_db}; it may be 0 to 12")
         if not -12 <= self.tilt_db <= 12:
             raise SoundError(f"tilt_db is {self.tilt_db}; it may be -12 to 12")
+        if self.phase not in ("linear", "minimum"):
+            raise SoundError(f"tone phase is {self.phase!r}; it may be linear or minimum")
 
     @property
     def flat(self) -> bool:
@@ -89,6 +98,12 @@ class Recipe:
     downmix: Literal["stereo", "mono"] | None = None
     reference: Reference | None = None
     dither: Literal["flat", "shaped"] = "flat"
+
+    def __post_init__(self) -> None:
+        if self.downmix not in (None, "stereo", "mono"):
+            raise SoundError(f"downmix is {self.downmix!r}; it may be stereo or mono, or None")
+        if self.dither not in ("flat", "shaped"):
+            raise SoundError(f"dither is {self.dither!r}; it may be flat or shaped")
 
 
 def recipe(preset: "str | Mastering | Recipe") -> Recipe:

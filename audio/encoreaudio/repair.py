@@ -23,7 +23,7 @@ from .hum import Hum, HumFinder
 from .noise import NoiseFinder, NoisePrint
 from .polarity import Polarity, PolarityFinder, PolarityRepair
 from .reverb import Reverb, ReverbFinder, ReverbRepair
-from .rumble import HighPass
+from .rumble import HighPass, Rumble, RumbleFinder
 from .signal import Block, Stage
 
 __all__ = ["UNTOUCHED", "Amount", "Findings", "Listening", "Repair", "Repaired", "Repairs"]
@@ -87,10 +87,10 @@ UNTOUCHED = Repair(0.0, 0.0, 0.0, 0.0, 0.0, 16.0, 0.0, 0.0, None, 0.0, 0.0)
 class Findings:
     """What the finders heard in a recording; None where they were not asked, or heard nothing.
 
-    dc_offset: the largest mean of a channel, full scale at 1.0.
+    rumble: a constant offset is told with it.
     """
 
-    dc_offset: float
+    rumble: Rumble | None
     clipping: Clipping
     polarity: Polarity | None
     azimuth: Azimuth | None
@@ -106,10 +106,12 @@ class Listening:
     def __init__(self, sample_rate_hz: int, channels: int, repair: Repair | None = None) -> None:
         repair = repair or Repair()
         self._finders: dict[str, Any] = {
-            "offset": _Offset(channels),
             "clipping": ClipFinder(channels),
             "bandwidth": BandwidthFinder(sample_rate_hz, channels),
         }
+        if repair.amount("dc"):
+            cutoff = repair.rumble_hz or _OFFSET_ONLY_HZ
+            self._finders["rumble"] = RumbleFinder(sample_rate_hz, channels, cutoff)
         if repair.amount("polarity"):
             self._finders["polarity"] = PolarityFinder(sample_rate_hz, channels)
         if repair.amount("azimuth"):
@@ -130,7 +132,7 @@ class Listening:
         """The stream has ended."""
         found = {name: finder.finish() for name, finder in self._finders.items()}
         return Findings(
-            dc_offset=found["offset"],
+            rumble=found.get("rumble"),
             clipping=found["clipping"],
             polarity=found.get("polarity"),
             azimuth=found.get("azimuth"),
@@ -177,10 +179,11 @@ class Repairs:
             self._add(
                 "azimuth", amount, straight, lambda: f"{late:+.2f} samples between the channels"
             )
-        if amount := repair.amount("dc"):
-            cutoff = repair.rumble_hz or _OFFSET_ONLY_HZ
-            high = HighPass(rate, channels, cutoff, amount)
-            self._add("dc", amount, high, lambda: f"what lies under {cutoff:g} Hz taken out")
+        low = found.rumble
+        if (amount := repair.amount("dc")) and low and (low.has_offset or low.has_rumble):
+            cutoff = repair.rumble_hz if low.has_rumble else 0.0
+            high = HighPass(rate, channels, cutoff or _OFFSET_ONLY_HZ, amount)
+            self._add("dc", amount, high, lambda: _of_rumble(low, cutoff))
         hum = found.hum
         if (amount := repair.amount("hum")) and hum:
             quiet = HumRepair(rate, channels, hum, amount)
@@ -222,22 +225,6 @@ class Repairs:
         self._done.append((name, amount, stage, tell))
 
 
-class _Offset:
-    """The largest mean of a channel."""
-
-    def __init__(self, channels: int) -> None:
-        self._sum = np.zeros(channels)
-        self._frames = 0
-
-    def add(self, block: Block) -> None:
-        self._sum += block.sum(axis=0)
-        self._frames += len(block)
-
-    def finish(self) -> float:
-        means = self._sum / max(1, self._frames)
-        return float(means[np.argmax(np.abs(means))])
-
-
 class _Stretch:
     """A finder that hears only a part of the stream, which holds nothing but noise."""
 
@@ -273,6 +260,15 @@ def _of_polarity(polarity: Polarity) -> str:
         said.append(f"channel {polarity.dead + 1} filled from the other")
     if polarity.dropout_count:
         said.append(f"{polarity.dropout_count} dropouts bridged ({polarity.dropped_s:.1f} s)")
+    return ", ".join(said)
+
+
+def _of_rumble(low: Rumble, cutoff_hz: float) -> str:
+    said = []
+    if low.has_offset:
+        said.append(f"an offset of {low.offset:+.4f} taken out")
+    if low.has_rumble and cutoff_hz:
+        said.append(f"rumble of {low.level_dbfs:.0f} dBFS under {cutoff_hz:g} Hz taken out")
     return ", ".join(said)
 
 

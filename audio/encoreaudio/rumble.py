@@ -9,20 +9,79 @@ is half the filter, and is given back. Convolution by overlap-save.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
 import scipy.signal
 
 from .signal import Block, joined
+from .waiting import Waiting
 from .window import Windows
 
-__all__ = ["HighPass"]
+__all__ = ["HighPass", "Rumble", "RumbleFinder"]
 
 type _Taps = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 _STOPBAND_DB = 60.0
 _TRANSITION = 0.8  # of the cut-off: 16 Hz stops below 9.6 Hz and passes above 22.4 Hz
+
+
+# Less (-60 dBFS) is heard by nobody, takes no headroom, and is what a lopsided wave has by itself.
+_OFFSET = 1e-3
+_RUMBLE_DBFS = -50.0
+_QUIET_SHARE = 20.0  # percent of the seconds
+_MOST_SECONDS = 12 * 3600
+
+
+@dataclass(frozen=True)
+class Rumble:
+    """What lies below the music.
+
+    offset: the largest mean of a channel, full scale at 1.0. level_dbfs: of what else lies under
+    the cut-off, in the quieter seconds, where music would have none; the louder channel.
+    has_offset, has_rumble: whether they are worth taking out.
+    """
+
+    offset: float
+    level_dbfs: float
+    has_offset: bool
+    has_rumble: bool
+
+
+class RumbleFinder:
+    """Listens for a constant offset, and for rumble under `cutoff_hz` that never stops."""
+
+    def __init__(self, sample_rate_hz: int, channels: int, cutoff_hz: float) -> None:
+        self._high = HighPass(sample_rate_hz, channels, cutoff_hz)
+        self._waiting = Waiting(channels)
+        self._seconds = Windows(sample_rate_hz, 0, 0, channels)
+        self._sums: list[Block] = []
+        self._powers: list[Block] = []
+
+    def add(self, block: Block) -> None:
+        """Take a block (frames, channels)."""
+        self._waiting.put(block)
+        self._hear(self._high.process(block))
+
+    def finish(self) -> Rumble:
+        """The stream has ended."""
+        self._hear(self._high.flush())
+        if not self._sums:
+            return Rumble(0.0, -math.inf, False, False)
+        means = np.mean(self._sums, axis=0)
+        offset = float(means[np.argmax(np.abs(means))])
+        quiet = np.percentile(self._powers, _QUIET_SHARE, axis=0) - means**2
+        power = float(quiet.max())
+        level_dbfs = 10 * math.log10(power) if power > 1e-30 else -math.inf
+        return Rumble(offset, level_dbfs, abs(offset) > _OFFSET, level_dbfs > _RUMBLE_DBFS)
+
+    def _hear(self, high: Block) -> None:
+        low = self._waiting.take(len(high)) - high
+        for second in self._seconds.push(low):
+            if len(self._sums) < _MOST_SECONDS:
+                self._sums.append(second.mean(axis=0))
+                self._powers.append(np.mean(second**2, axis=0))
 
 
 class HighPass:

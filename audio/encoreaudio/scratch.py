@@ -6,6 +6,7 @@ keeps every bit of 24-bit sound.
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,24 +43,32 @@ class Scratch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        # What is still to be written nobody wants; a full disk need not say so once more.
+        with suppress(OSError):
+            self._file.close()
 
     def write(self, block: Block) -> None:
         """Put the next block (frames, channels) aside."""
-        try:
+        with self._room():
             self._file.write(np.ascontiguousarray(block, dtype=np.float32).data)
-        except OSError as error:
-            raise SoundError(
-                f"{self._folder} has no room for the work on this recording ({error.strerror}); "
-                "give another work folder"
-            ) from error
         self.frames += len(block)
 
     def blocks(self) -> Iterator[Block]:
         """All of it from the start, in blocks of a second."""
-        self._file.flush()
+        with self._room():
+            self._file.flush()
         self._file.seek(0)
         channels = len(self.speakers)
         size = self.sample_rate_hz * channels
         while len(part := np.fromfile(self._file, dtype=np.float32, count=size)):
             yield part.reshape(-1, channels).astype(np.float64)
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SoundError(
+                f"{self._folder} has no room for the work on this recording ({error.strerror}); "
+                "give another work folder"
+            ) from error

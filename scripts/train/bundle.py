@@ -2,7 +2,9 @@
 
 sh scripts/run python scripts/train/bundle.py RUN/weights.safetensors base "quick on two cores"
 
-Weights of 10 MB and more are stored in half precision; it is read into float32 again.
+Weights of 10 MB and more are stored in half precision; it is read into float32 again. With
+`--from OTHER --share 0.4` what is stored lies 0.4 of the way from OTHER's weights to the given ones
+(network interpolation, Wang et al. 2019), which is how vivid keeps from drawing patterns.
 """
 
 import argparse
@@ -25,8 +27,12 @@ def main() -> int:
     parser.add_argument("weights", type=Path)
     parser.add_argument("name", help="what users call it")
     parser.add_argument("about", help="what it is good for, in some words")
+    parser.add_argument("--from", dest="other", type=Path, help="weights of the same shape")
+    parser.add_argument("--share", type=float, default=1.0, help="how far from them, 0 to 1")
     given = parser.parse_args()
     content = given.weights.read_bytes()
+    if given.other:
+        content = _between(given.other, given.weights, given.share)
     if len(content) >= LARGEST_BYTES:
         content = _halved(given.weights)
     if len(content) >= LARGEST_BYTES:
@@ -54,6 +60,16 @@ def main() -> int:
             lines += [f"{key} = {json.dumps(value)}" for key, value in facts.items()]
     index.write_text("\n".join(lines) + "\n")
     return 0
+
+
+def _between(first: Path, second: Path, share: float) -> bytes:
+    """Weights `share` of the way from the first file's to the second's."""
+    with safe_open(first, "pt") as near, safe_open(second, "pt") as far:
+        mixed = {
+            name: near.get_tensor(name).lerp(far.get_tensor(name), share).contiguous()
+            for name in far.keys()  # noqa: SIM118
+        }
+        return save(mixed, metadata=far.metadata())
 
 
 def _halved(weights: Path) -> bytes:

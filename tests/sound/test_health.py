@@ -27,7 +27,7 @@ def test_a_recordings_facts_are_told(tmp_path):
     health = measure(path)
     assert (health.sample_rate_hz, health.channels, health.speakers) == (RATE, 2, ("FL", "FR"))
     assert health.seconds == 12
-    assert health.findings.dc_offset == pytest.approx(0.01, abs=0.001)
+    assert health.findings.rumble.offset == pytest.approx(0.01, abs=0.001)
     assert health.findings.clipping.samples >= 10
     assert health.true_peak_dbtp is not None
     assert health.true_peak_dbtp > -1
