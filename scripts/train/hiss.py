@@ -94,7 +94,14 @@ def main() -> None:
         if step % 20 == 0:
             over = 10 * torch.log10(error.detach() / ideal).mean().item()
             print(f"{step} steps, {over:.2f} dB over the ideal Wiener gain", flush=True)
-    save_file({name: value.contiguous() for name, value in net.state_dict().items()}, asked.out)
+            _save(net, asked.out)
+    _save(net, asked.out)
+
+
+def _save(net: HissNet, out: Path) -> None:
+    part = out.with_name(out.name + ".part")
+    save_file({name: value.contiguous() for name, value in net.state_dict().items()}, part)
+    os.replace(part, out)
 
 
 def _errors(

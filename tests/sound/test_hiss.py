@@ -1,10 +1,16 @@
 """Hiss repair: what it takes, what it leaves, and that it is the same however it is fed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch.nn import functional
 
+from encoreaudio import hissnet
 from encoreaudio.hiss import HissRepair
 from encoreaudio.noise import NoiseFinder, print_of
 
@@ -87,3 +93,18 @@ def test_any_block_size_gives_the_same_bits_and_length(frames, size):
         outs.append(np.concatenate([*parts, stage.flush()]))
     assert outs[0].shape == samples.shape
     assert np.array_equal(*outs)
+
+
+def test_the_net_is_the_convolutions_that_it_was_trained_as():
+    held = load_file(Path(hissnet.__file__).with_name("trained") / "hiss.safetensors")
+    random = np.random.default_rng(0)
+    own, other = random.standard_normal((2, 2, 24, 40)).astype(np.float32) * 2
+    seen = torch.stack((torch.from_numpy(own), torch.from_numpy(other)), 1) / 3
+    seen = functional.pixel_unshuffle(seen, hissnet.PATCH)
+    for layer in (0, 2, 4):
+        if layer:
+            seen = functional.relu(seen)
+        weight, offset = held[f"layers.{layer}.weight"], held[f"layers.{layer}.bias"]
+        seen = functional.conv2d(seen, weight, offset, padding=1)
+    logit = functional.pixel_shuffle(seen, hissnet.PATCH)[:, 0] + held["slope"] * torch.from_numpy(own)
+    assert np.allclose(hissnet.gain(own, other), torch.sigmoid(logit).numpy(), atol=1e-5)
