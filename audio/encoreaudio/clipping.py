@@ -2,7 +2,7 @@
 
 A single sample at full scale is just a loud sample, and a recording that was clipped and then
 turned down clips below full scale. So what counts is a run of three or more equal samples at the
-highest (or the lowest) value that a channel has, where that is near full scale.
+highest (or the lowest) value that a channel has, wherever that lies.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,10 @@ import numpy.typing as npt
 
 from .signal import Block
 
-__all__ = ["ClipFinder", "ClippedRuns", "Clipping"]
+__all__ = ["ClipFinder", "Clipping"]
 
-_NEAR_FULL_SCALE = 0.7  # -3 dBFS
 _SHORTEST_RUN = 3
-# For repair, a channel that was turned down is looked at too; but what lies on its extreme for more
+# What lies on its extreme for more
 # than this share of the time is its wave, as a square wave's is.
 _MOST_CLIPPED = 0.3
 _FAINTEST = 0.01  # -40 dBFS
@@ -39,7 +38,7 @@ class ClipFinder:
     """Finds the levels at which a stream of any channels was clipped, wherever they lie."""
 
     def __init__(self, channels: int) -> None:
-        self._tops = [(_Top(_FAINTEST), _Top(_FAINTEST)) for _ in range(channels)]
+        self._tops = [(_Top(), _Top()) for _ in range(channels)]
         self._frames = 0
 
     def add(self, block: Block) -> None:
@@ -61,29 +60,11 @@ class ClipFinder:
         return top.height if clipped else None
 
 
-class ClippedRuns:
-    """Counts the clipped samples of a stream."""
-
-    def __init__(self, channels: int) -> None:
-        self._tops = [_Top() for _ in range(2 * channels)]
-
-    def add(self, block: Block) -> None:
-        """Take a block (frames, channels)."""
-        for channel, plane in enumerate(np.ascontiguousarray(block.T)):
-            self._tops[2 * channel].add(plane)
-            self._tops[2 * channel + 1].add(-plane)
-
-    @property
-    def samples(self) -> int:
-        """How many samples lie in such runs, over all channels."""
-        return sum(top.count for top in self._tops)
-
-
 class _Top:
     """One channel's upper extreme, and the runs that lie on it."""
 
-    def __init__(self, least: float = _NEAR_FULL_SCALE) -> None:
-        self.height = least
+    def __init__(self) -> None:
+        self.height = _FAINTEST
         self.touched = 0  # samples on the extreme, alone or not
         self._run = 0  # how many samples at the end of what was seen lie on the extreme
         self._counted = 0

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .clicks import ClickFinder, Clicks
 from .loudness import Meter
 from .repair import Findings, Listening
 from .side_by_side import Together
@@ -19,8 +20,9 @@ class SoundHealth:
     seconds: how much was measured. start_s: when the track begins on the container's clock.
     loudness_lufs: integrated (EBU R128), None where nothing is above -70 LUFS or it is shorter than
     0.4 s; range_lu: loudness range; true_peak_dbtp: None for silence. findings: what repairs would
-    act upon. invalid_samples: not a number or infinite. lost_s: missing, by the timestamps.
-    damage: (seconds into what was measured, what), the first 200 of damage_count.
+    act upon. clicks: what sounds like clicks, of which clean music has some. invalid_samples: not a
+    number or infinite. lost_s: missing, by the timestamps. damage: (seconds into what was measured,
+    what), the first 200 of damage_count.
     """
 
     sample_rate_hz: int
@@ -34,6 +36,7 @@ class SoundHealth:
     short_term_max_lufs: float | None
     true_peak_dbtp: float | None
     findings: Findings
+    clicks: Clicks
     invalid_samples: int
     lost_s: float
     damage_count: int
@@ -68,6 +71,7 @@ class _Gauge:
         self._start_s = float(reader.start_s)
         self._meter = Meter(self._rate, self._speakers)
         self._listening = Listening(self._rate, len(self._speakers))
+        self._clicks = ClickFinder(self._rate, len(self._speakers))
         self._frames = 0
         self._damage: list[Damage] = []
         self._damage_count = self._invalid = 0
@@ -75,7 +79,7 @@ class _Gauge:
 
     def add(self, reader: Reader) -> None:
         before_s = self._frames / self._rate
-        with Together([self._meter, *self._listening.listeners]) as together:
+        with Together([self._meter, self._clicks, *self._listening.listeners]) as together:
             for block in reader.blocks():
                 if block.shape[1] != len(self._speakers):
                     # A broadcast may change its layout between two segments.
@@ -101,6 +105,7 @@ class _Gauge:
             short_term_max_lufs=levels.short_term_max_lufs,
             true_peak_dbtp=levels.true_peak_dbtp,
             findings=self._listening.finish(),
+            clicks=self._clicks.finish(),
             invalid_samples=self._invalid,
             lost_s=self._lost_s,
             damage_count=self._damage_count,

@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -41,7 +41,8 @@ from .signal import Block, Stage, exactly, through
 from .songs import SongFinder, SongGain, Songs, song_offsets
 from .spectrogram import Spectrogram, SpectrogramFinder
 from .spectrum import LongTermSpectrum, SpectrumFinder
-from .stream import Damage, Reader, Writer, file_format
+from .stems import RESIDUAL
+from .stream import Damage, Reader, Writer, file_format, read_metadata
 from .targets import Mastering, wanted_gain_db
 from .tone import CURVES, Tone, ToneCurve, tone_curve
 from .warp import AlignedReader, Alignment
@@ -117,6 +118,7 @@ def master(
         from .weights import load_model  # with torch, which takes seconds and half a GiB
 
         model = load_model(job.recipe.remix.model)
+        _check_stems(job, job.recipe.remix, (*model.sources, RESIDUAL))
     steps = _Steps(progress, _passes(job))
     with ExitStack() as kept:
         if job.recipe.reference:
@@ -225,7 +227,7 @@ class _Heard:
     findings: Findings
     history: Any
     seen: Spectrogram | None
-    metadata: Metadata | None
+    metadata: Metadata
     invalid_samples: int
     lost_s: float
     damage_count: int
@@ -327,6 +329,26 @@ def _check(job: _Job, page: Path | None) -> None:
             pass
 
 
+def _check_stems(job: _Job, remix: Remix, stems: Sequence[str]) -> None:
+    for name in remix.levels_db:
+        if name not in stems:
+            raise SoundError(f"there is no stem {name!r}; there are: {', '.join(stems)}")
+    if job.stems is None:
+        return
+    try:
+        job.stems.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SoundError(f"{job.stems} cannot be made ({error.strerror})") from error
+    mine = {job.source.resolve(): "source", job.target.resolve(): "target"}
+    for name in stems:
+        path = job.stems / f"{name}.wav"
+        if path.resolve() in mine:
+            raise SoundError(
+                f"the stem {path} would take the {mine[path.resolve()]}'s place; "
+                "give another folder for the stems"
+            )
+
+
 def _aligned(job: _Job, tell: Callable[[float], None]) -> Alignment:
     given = job.recipe.reference
     assert given is not None
@@ -371,7 +393,7 @@ def _listen(job: _Job, steps: _Steps) -> _Heard:
                 listening.finish(),
                 meter.history(),
                 seen.finish() if seen else None,
-                reader.metadata if isinstance(reader, Reader) else None,
+                _metadata(job, reader),
                 reader.invalid_samples,
                 reader.lost_s,
                 reader.damage_count,
@@ -381,18 +403,30 @@ def _listen(job: _Job, steps: _Steps) -> _Heard:
     return steps.over("listen", listen)
 
 
+def _metadata(job: _Job, reader: Reader | AlignedReader) -> Metadata:
+    """What the master says of itself: on another clock the titles alone."""
+    if isinstance(reader, Reader):
+        return reader.metadata
+    titled = read_metadata(job.source, job.track)
+    return replace(titled, midnight_s=None, ixml="", marks=())
+
+
 def _put_aside(
     job: _Job, heard: _Heard, music: _Music, stages: Sequence[Stage], name: str, steps: _Steps
 ) -> Scratch:
     """A pass through stages into a scratch file."""
 
     def work(tell: Callable[[float], None]) -> Scratch:
-        scratch = Scratch(job.work, heard.rate_hz, heard.speakers)
         half = len(stages) // 2
         first = ahead(through(music.blocks(), stages[:half]))
-        for block in ahead(through(first, stages[half:])):
-            scratch.write(block)
-            tell(scratch.frames / heard.frames)
+        with ExitStack() as held:
+            scratch = held.enter_context(Scratch(job.work, heard.rate_hz, heard.speakers))
+            blocks = ahead(through(first, stages[half:]))
+            with closing(blocks):
+                for block in blocks:
+                    scratch.write(block)
+                    tell(scratch.frames / heard.frames)
+            held.pop_all()
         return scratch
 
     return steps.over(name, work)
@@ -412,9 +446,6 @@ def _remixed(
         level.add(block)
     separator = Separator(model, rate, heard.speakers, level.finish(), job.device)
     names = tuple(separator.stems)
-    for name in remix.levels_db:
-        if name not in names:
-            raise SoundError(f"there is no stem {name!r}; there are: {', '.join(names)}")
     wants_mix = (
         any(remix.levels_db.values()) or bool(remix.voice_hiss) or bool(remix.voice_presence)
     )
@@ -448,7 +479,7 @@ def _remixed(
     if not wants_mix:
         return music, names
     chains = _chains(remix, finder, rate, channels)
-    with KeptStems(at, rate, channels) as stems:
+    with KeptStems(at, names, rate, channels) as stems:
         mix = StemMix(stems, rate, channels, chains, remix.levels_db)
         return kept.enter_context(_put_aside(job, heard, music, [mix], "remix", steps)), names
 
@@ -552,7 +583,7 @@ def _levelled(
     linear = wanted_gain_db(wanted, survey.levels, survey.songs.loudest_lufs)
     most = min(linear + _MOST_PUSH_DB, max(linear, wanted.max_gain_db))
     metadata = heard.metadata
-    if metadata and (survey.rate_hz, survey.speakers) != (heard.rate_hz, heard.speakers):
+    if (survey.rate_hz, survey.speakers) != (heard.rate_hz, heard.speakers):
         metadata = replace(metadata, ixml="")
     gain, slope = linear, 1.0
     last: _Render | None = None

@@ -156,18 +156,18 @@ class StemFiles:
 class KeptStems:
     """The stems of a folder that `StemFiles` wrote, beside the mix that they were made of.
 
-    So a recording is separated once and mixed as often as one likes. The residual is what the mix
-    has more than the other stems. Raises SoundError where the folder does not fit the mix.
+    stems: their names, the residual last; other files in the folder do not matter. So a recording
+    is separated once and mixed as often as one likes. The residual is what the mix has more than
+    the other stems. Raises SoundError where the folder does not fit the mix.
     """
 
     latency = 0
 
-    def __init__(self, folder: str | Path, sample_rate_hz: int, channels: int) -> None:
-        names = sorted(path.stem for path in Path(folder).glob("*.wav"))
-        self._names = [name for name in names if name != RESIDUAL]
+    def __init__(
+        self, folder: str | Path, stems: Sequence[str], sample_rate_hz: int, channels: int
+    ) -> None:
+        self._names = [name for name in stems if name != RESIDUAL]
         self.stems = (*self._names, RESIDUAL)
-        if not self._names:
-            raise SoundError(f"there are no stems in {folder}")
         self._open = ExitStack()
         self._files = []
         with ExitStack() as opened:

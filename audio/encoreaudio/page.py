@@ -204,7 +204,7 @@ def _clicks(report: MasterReport) -> str:
     line = Line("", np.linspace(step / 2, step * (bins - 0.5), bins), counts * 1.0, "after")
     high = float(max(4, counts.max()))
     drawn = chart([line], "clicks", low=0.0, high=high)
-    return f"<h2>Clicks, in every {step:.1f} s</h2>{drawn}"
+    return f"<h2>Clicks, in every {step:.3g} s</h2>{drawn}"
 
 
 def _tone(report: MasterReport) -> str:

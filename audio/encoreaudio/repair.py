@@ -24,13 +24,14 @@ from .noise import NoiseFinder, NoisePrint
 from .polarity import Polarity, PolarityFinder, PolarityRepair
 from .reverb import Reverb, ReverbFinder, ReverbRepair
 from .rumble import HighPass, Rumble, RumbleFinder
-from .signal import Block, Stage
+from .signal import Block, Finder, Stage
 
 __all__ = ["UNTOUCHED", "Amount", "Findings", "Listening", "Repair", "Repaired", "Repairs"]
 
 type Amount = float | Literal["auto"]
 
 _OFFSET_ONLY_HZ = 5.0
+_HISS_DBFS = -90.0  # the dither of 16 bits lies at -96
 _INVENTED = ("reverb", "bandwidth")  # the hall is part of the show, and harmonics are invented
 
 
@@ -105,7 +106,7 @@ class Listening:
 
     def __init__(self, sample_rate_hz: int, channels: int, repair: Repair | None = None) -> None:
         repair = repair or Repair()
-        self._finders: dict[str, Any] = {
+        self._finders: dict[str, Finder[Any]] = {
             "clipping": ClipFinder(channels),
             "bandwidth": BandwidthFinder(sample_rate_hz, channels),
         }
@@ -124,7 +125,7 @@ class Listening:
             self._finders["reverb"] = ReverbFinder(sample_rate_hz, channels)
 
     @property
-    def listeners(self) -> list[Any]:
+    def listeners(self) -> list[Finder[Any]]:
         """The finders, each of which must hear every block."""
         return list(self._finders.values())
 
@@ -167,7 +168,7 @@ class Repairs:
             self._add("clip", amount, clip, lambda: f"{clip.restored} samples restored")
         if amount := repair.amount("clicks"):
             click = self._click = ClickRepair(rate, channels, amount)
-            self._add("clicks", amount, click, lambda: f"{click.repaired} taken out")
+            self._add("clicks", amount, click, lambda: _of_clicks(click))
         polarity = found.polarity
         if (amount := repair.amount("polarity")) and polarity and polarity.matters:
             turned = PolarityRepair(rate, channels, polarity, amount)
@@ -189,7 +190,7 @@ class Repairs:
             quiet = HumRepair(rate, channels, hum, amount)
             self._add("hum", amount, quiet, lambda: _of_hum(hum, quiet))
         noise = found.noise
-        if (amount := repair.amount("hiss")) and noise and max(noise.level_dbfs) > -np.inf:
+        if (amount := repair.amount("hiss")) and noise and _worth_it(noise, repair):
             clean = HissRepair(rate, channels, noise, amount)
             level = max(noise.level_dbfs)
             self._add("hiss", amount, clean, lambda: f"noise of {level:.1f} dBFS lowered")
@@ -219,7 +220,8 @@ class Repairs:
 
     def done(self) -> tuple[Repaired, ...]:
         """What was done, once the stream has passed."""
-        return tuple(Repaired(name, amount, tell()) for name, amount, _, tell in self._done)
+        told = [Repaired(name, amount, tell()) for name, amount, _, tell in self._done]
+        return tuple(one for one in told if one.did)
 
     def _add(self, name: str, amount: float, stage: Stage, tell: Callable[[], str]) -> None:
         self._done.append((name, amount, stage, tell))
@@ -239,7 +241,12 @@ class _Stretch:
             self._finder.add(part)
 
     def finish(self) -> NoisePrint:
-        return self._finder.given()
+        given = self._finder.given()
+        if max(given.level_dbfs) == -np.inf:
+            raise SoundError(
+                "the hiss print holds no noise: it must be two seconds or more of the stream"
+            )
+        return given
 
 
 def _noise(
@@ -250,6 +257,16 @@ def _noise(
         return finder
     first, last = (round(at * sample_rate_hz) for at in given_s)
     return _Stretch(finder, first, last)
+
+
+def _worth_it(noise: NoisePrint, repair: Repair) -> bool:
+    """Whether there is noise, and for "auto" more of it than 16 bits have by themselves."""
+    level_dbfs = max(noise.level_dbfs)
+    return level_dbfs > (_HISS_DBFS if repair.hiss == "auto" else -np.inf)
+
+
+def _of_clicks(repair: ClickRepair) -> str:
+    return f"{repair.repaired} taken out" if repair.repaired else ""
 
 
 def _of_polarity(polarity: Polarity) -> str:

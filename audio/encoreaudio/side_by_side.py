@@ -3,7 +3,7 @@
 The order of blocks is kept everywhere, so the result does not depend on the threads.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, Full, Queue
 from threading import Event, Thread
@@ -51,8 +51,11 @@ class Together:
             one.result()
 
 
-def ahead(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The same blocks, made in another thread a few ahead of their use."""
+def ahead(blocks: Iterator[Block]) -> Generator[Block]:
+    """The same blocks, made in another thread a few ahead of their use.
+
+    Closing it ends the thread, and closes `blocks` too where they are a generator.
+    """
     queue: Queue[Block | BaseException | None] = Queue(_READY_BLOCKS)
     over = Event()
 
@@ -73,6 +76,9 @@ def ahead(blocks: Iterable[Block]) -> Iterator[Block]:
             put(None)
         except BaseException as error:
             put(error)
+        finally:
+            if isinstance(blocks, Generator):
+                blocks.close()
 
     worker = Thread(target=work, daemon=True)
     worker.start()

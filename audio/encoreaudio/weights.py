@@ -147,7 +147,7 @@ def _in_cache(name: str) -> list[Path]:
         else:
             raise SoundError(
                 f"separation model {name} is not on this machine; fetch it once with:"
-                f" encore models get {name} (or {_program()} -m encoreaudio.weights {name})"
+                f" encore models get {name}, or python -m encoreaudio.weights {name}"
             )
     return files
 
@@ -225,10 +225,6 @@ def _checked(bag: BagOfModels, path: Path) -> BagOfModels:
 
 def _repository(name: str) -> str:
     return f"{DEFAULT_NAMESPACE}/{hf_repo_name(name)}"
-
-
-def _program() -> str:
-    return f'"{sys.executable}"' if " " in sys.executable else sys.executable
 
 
 def _reason(error: BaseException) -> str:

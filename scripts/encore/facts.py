@@ -155,6 +155,8 @@ class SoundFacts(Facts):
     true_peak_dbtp: float | None = None
     clipped_samples: int | None = None
     hum: Hum | None = None
+    clicks_per_minute: float | None = None
+    """None where there are no more than clean music may seem to have."""
     noise_dbfs: float | None = None
     """Broadband hiss in the quiet parts, the louder channel; None where there is none."""
     bandwidth_hz: float | None = None

@@ -40,6 +40,7 @@ __all__ = ["Request", "Result", "parse_range", "prepare", "remaster"]
 # A track that ends a packet before the picture does is how files are.
 _LOSS_WORTH_TELLING_S = 0.1
 _DAMAGE_TOLD = 3
+_SURE_OF_ALIGNMENT = 0.9
 _PAGE = "report.sound.html"
 _RANGE = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
 
@@ -122,7 +123,7 @@ def remaster(request: Request, reporter: Reporter) -> Result:
         report = output.with_name(output.name + ".report.json")
         _write(report, _report(job, output, made, verified))
         if (page := work / _PAGE).exists():
-            os.replace(page, output.with_name(output.name + ".sound.html"))
+            shutil.move(page, output.with_name(output.name + ".sound.html"))
     reporter.say(f"{output}: done and verified in {_minutes(job.took_s['whole'])}; see {report}")
     return Result(output, report, verified)
 
@@ -298,8 +299,6 @@ def _sound_alone(job: _Job, partial: Path) -> tuple[Expected, Plan, Any]:
 
 def _sound_range(job: _Job) -> tuple[float | None, Fraction | None]:
     """Where on the source's clock the sound begins, and how long it is; None is all of it."""
-    if job.request.range_s is not None and job.request.align is not None:
-        raise RequestError("--range and --align do not go together; align the whole, then cut it")
     if job.request.range_s is None:
         return None, None
     track = _sound_track(job.scan, job.preset)
@@ -345,8 +344,7 @@ def _run_master(
             )
         except encoreaudio.SoundError as error:
             raise JobError(f"the sound failed: {error}") from error
-    for done in master.repairs:
-        job.reporter.say(f"sound: {done.name}: {done.did}")
+    _tell_sound(job, master)
     if master.lost_s > _LOSS_WORTH_TELLING_S:
         job.note(
             f"{master.lost_s:.2f} s of the sound are missing in the source, first at "
@@ -355,6 +353,28 @@ def _run_master(
     if master.invalid_samples:
         job.note(f"{master.invalid_samples} samples of the sound were no numbers; they are 0 now")
     return master
+
+
+def _tell_sound(job: _Job, master: Any) -> None:
+    """What was done to the sound, and what was asked for and found nothing."""
+    for done in master.repairs:
+        job.reporter.say(f"sound: {done.name}: {done.did}")
+    names = {done.name for done in master.repairs}
+    for name, amount in job.preset.sound.repair.model_dump().items():
+        asked = isinstance(amount, int | float) and name != "rumble_hz" and amount > 0
+        if asked and name not in names:
+            job.note(f"sound.repair.{name} was asked for, but nothing of the kind was found")
+    if found := master.alignment:
+        job.reporter.say(
+            f"sound: {found.offset_s:+.3f} s against the reference, its clock "
+            f"{found.drift_ppm:+.1f} parts in a million apart; {len(found.edits)} cuts, "
+            f"{len(found.gaps)} stretches without this recording"
+        )
+        if found.confidence < _SURE_OF_ALIGNMENT:
+            job.note(
+                f"only {100 * found.confidence:.0f} % of the seconds clearly agree with the "
+                "reference: look at the cuts in the report, and listen"
+            )
 
 
 def _sound_track(found: Scan, preset: Preset) -> SoundFacts:
@@ -413,6 +433,8 @@ def _check_network(picture: PictureFacts, preset: Preset) -> None:
 
 def _check_settings(request: Request, suffix: str) -> None:
     """Refuse what is wrong before the recording is looked at, which takes its time."""
+    if request.range_s is not None and request.align is not None:
+        raise RequestError("--range and --align do not go together; align the whole, then cut it")
     if request.preset != "auto":
         checked = with_settings(load(request.preset), request.settings)
     else:
@@ -437,7 +459,7 @@ def _check_settings(request: Request, suffix: str) -> None:
     if checked.sound.enabled:
         from encore.sound import check_sound
 
-        check_sound(checked, request.align)
+        check_sound(checked, request)
 
 
 def _tell_damage(job: _Job) -> None:
@@ -528,7 +550,9 @@ def _report(job: _Job, output: Path, made: _Made, verified: Verified) -> dict[st
                 "format": clip.format,
                 "script": None if job.script is None else job.script.read_text(encoding="utf-8"),
             },
-            "sound": None if made.master is None else _plain(asdict(made.master)),
+            "sound": None
+            if made.master is None
+            else _plain(asdict(made.master)) | {"target": output.name},
             "kept": [stream.model_dump(mode="json") for stream in made.plan.kept],
             "left_out": made.plan.left_out,
         },

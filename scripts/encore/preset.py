@@ -225,9 +225,11 @@ class Sound(Settings):
 
     @model_validator(mode="after")
     def _a_mix_needs_stems(self) -> Sound:
-        if self.separate.model == "none" and (self.mix.levels_db or self.separate.voice_presence):
+        voice = self.separate.voice_presence or self.separate.voice_hiss != "auto"
+        if self.separate.model == "none" and (self.mix.levels_db or voice):
             raise ValueError(
-                "mix levels and voice_presence need stems: set sound.separate.model (htdemucs)"
+                "mix levels, voice_hiss and voice_presence need stems: "
+                "set sound.separate.model (htdemucs)"
             )
         return self
 

@@ -6,7 +6,9 @@ A stream's shape comes from the container, its clock and its health from the met
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 
@@ -18,14 +20,21 @@ from encoreaudio.error import SoundError
 from encoreaudio.health import SoundHealth, measure
 from encoreaudio.recipe import Recipe, Reference, Remix, ToneTarget
 from encoreaudio.repair import Repair
+from encoreaudio.stems import RESIDUAL
+from encoreaudio.stream import Reader
 from encoreaudio.targets import Mastering, ceiling_for
 from encoreaudio.tone import CURVES
 
-__all__ = ["sound_facts", "sound_recipe"]
+if TYPE_CHECKING:
+    from encore.job import Request
+
+__all__ = ["check_sound", "sound_facts", "sound_recipe"]
 
 _WHOLE_UP_TO_S = 600.0
 _STRETCHES, _STRETCH_S = 12, 20.0
 _SAME_PLACE_S = 1.0
+# Clean music has up to twenty places a minute that a click might be.
+_CLICKS_WORTH_TELLING = 20.0
 
 
 def sound_recipe(
@@ -67,22 +76,61 @@ def sound_recipe(
     )
 
 
-def check_sound(preset: Preset, align: Path | None) -> None:
-    """Raise RequestError for what a sound chain wants and is not here: files, weights."""
-    if align is not None and not align.is_file():
-        raise RequestError(f"--align: {align} does not exist")
+def check_sound(preset: Preset, request: Request) -> None:
+    """Raise RequestError for what a sound chain wants and is not here, or what it would destroy."""
+    align, stems = request.align, request.stems
     match, model = preset.sound.tone.match, preset.sound.separate.model
-    if match != "none" and match not in CURVES and not Path(match).is_file():
-        raise RequestError(
-            f"sound.tone.match: {match!r} is neither a file nor one of none, {', '.join(CURVES)}"
-        )
-    if model != "none":
+    used = {"source": request.source, "output": request.output}
+    if align is not None:
+        _check_heard("--align", align)
+        used["file of --align"] = align
+    if match != "none" and match not in CURVES:
+        if not Path(match).exists():
+            raise RequestError(
+                f"sound.tone.match: {match!r} is neither a file nor one of none, "
+                f"{', '.join(CURVES)}"
+            )
+        _check_heard("sound.tone.match", Path(match))
+        used["file of sound.tone.match"] = Path(match)
+    for name, path in used.items():
+        if name != "output" and _same(path, request.output):
+            raise RequestError(f"the output would take the place of the {name}; name another file")
+    if stems is not None and model == "none":
+        raise RequestError("--stems: there are none; set sound.separate.model (htdemucs)")
+    try:
+        wanted = sound_recipe(preset, ".wav", 2, align)
+    except SoundError as error:
+        raise RequestError(f"sound: {error}") from error
+    if wanted.remix is not None:
         from encoreaudio.weights import load_model  # with torch, which takes its time
 
         try:
-            load_model(model)
+            known = (*load_model(model).sources, RESIDUAL)
         except SoundError as error:
             raise RequestError(f"sound.separate.model: {error}") from error
+        for name in wanted.remix.levels_db:
+            if name not in known:
+                raise RequestError(
+                    f"sound.mix.{name}_db: {model} has no such stem; it has {', '.join(known)}"
+                )
+        for file in () if stems is None else [stems / f"{name}.wav" for name in known]:
+            for name, path in used.items():
+                if _same(path, file):
+                    raise RequestError(f"--stems: {file} would take the place of the {name}")
+            if file.exists() and not request.overwrite:
+                raise RequestError(f"--stems: {file} exists; give --overwrite, or another folder")
+
+
+def _check_heard(what: str, file: Path) -> None:
+    try:
+        with Reader(file):
+            pass
+    except SoundError as error:
+        raise RequestError(f"{what}: {error}") from error
+
+
+def _same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def sound_facts(
@@ -119,6 +167,8 @@ def sound_facts(
         measured["noise_dbfs"] = max(noise.level_dbfs)
     if azimuth and azimuth.matters:
         measured["azimuth_samples"] = azimuth.delay_samples
+    if health.clicks.per_minute >= _CLICKS_WORTH_TELLING:
+        measured["clicks_per_minute"] = health.clicks.per_minute
     if polarity:
         measured |= {"inverted": polarity.inverted, "dead_channel": polarity.dead}
     return shape.model_copy(update=measured), _losses(stream.index, health, stretches)

@@ -132,6 +132,8 @@ def _sound_rows(sound: SoundFacts) -> list[tuple[str, str]]:
         measured.append(f"{sound.clipped_samples} clipped samples")
     if sound.hum is not None:
         measured.append(f"hum at {sound.hum.mains_hz:g} Hz, {sound.hum.level_dbfs:.0f} dBFS")
+    if sound.clicks_per_minute is not None:
+        measured.append(f"{sound.clicks_per_minute:.0f} clicks a minute")
     if sound.noise_dbfs is not None:
         measured.append(f"hiss of {sound.noise_dbfs:.0f} dBFS")
     if sound.azimuth_samples is not None:

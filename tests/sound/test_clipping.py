@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from encoreaudio.clipping import ClippedRuns
+from encoreaudio.clipping import ClipFinder
 
 WAVE = np.sin(2 * np.pi * 100 * np.arange(48000) / 48000)[:, np.newaxis]
 
 
 def count(samples, size=10**9):
-    runs = ClippedRuns(samples.shape[1])
+    runs = ClipFinder(samples.shape[1])
     for at in range(0, len(samples), size):
         runs.add(samples[at : at + size])
-    return runs.samples
+    return runs.finish().samples
 
 
 @pytest.mark.parametrize("level", [1.0, 0.8])
 def test_flat_tops_are_counted_also_when_turned_down(level):
-    hot = np.clip(2 * WAVE, -1, 1)
+    hot = np.clip(1.01 * WAVE, -1, 1)
     assert count(hot * level) == np.count_nonzero(np.abs(hot) == 1)
 
 

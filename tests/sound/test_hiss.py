@@ -106,5 +106,7 @@ def test_the_net_is_the_convolutions_that_it_was_trained_as():
             seen = functional.relu(seen)
         weight, offset = held[f"layers.{layer}.weight"], held[f"layers.{layer}.bias"]
         seen = functional.conv2d(seen, weight, offset, padding=1)
-    logit = functional.pixel_shuffle(seen, hissnet.PATCH)[:, 0] + held["slope"] * torch.from_numpy(own)
+    logit = functional.pixel_shuffle(seen, hissnet.PATCH)[:, 0] + held["slope"] * torch.from_numpy(
+        own
+    )
     assert np.allclose(hissnet.gain(own, other), torch.sigmoid(logit).numpy(), atol=1e-5)
