@@ -15,8 +15,7 @@ from .signal import Block
 __all__ = ["ClipFinder", "Clipping"]
 
 _SHORTEST_RUN = 3
-# What lies on its extreme for more
-# than this share of the time is its wave, as a square wave's is.
+# What lies on its extreme for more than this share of the time is its wave, as a square wave's is.
 _MOST_CLIPPED = 0.3
 _FAINTEST = 0.01  # -40 dBFS
 
