@@ -124,7 +124,8 @@ def test_the_report_tells_what_was_found_done_and_verified(finished):
 def test_only_the_output_and_its_report_and_small_work_files_stay(finished):
     _, output = finished
     names = {path.name for path in output.parent.iterdir()}
-    assert names == {output.name, output.name + ".report.json", output.name + ".encore"}
+    sides = {output.name + end for end in (".report.json", ".sound.html", ".encore")}
+    assert names == {output.name} | sides
     work = output.with_name(output.name + ".encore")
     assert not list(work.glob("picture.mp4"))
     assert not list(work.glob("sound.*"))
