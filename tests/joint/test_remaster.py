@@ -429,7 +429,13 @@ def test_ctrl_c_leaves_no_file_and_says_130(tmp_path):
     command = [sys.executable, "-m", "encore.cli", "remaster", str(source), str(tmp_path / "o.mkv")]
     command += ["--set", "picture.deinterlace.method=qtgmc", "--progress", "plain"]
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Shells let what they start in the background ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     part = tmp_path / "o.mkv.encore"
     deadline = time.monotonic() + 60
