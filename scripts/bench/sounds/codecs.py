@@ -4,7 +4,8 @@ Every piece is mastered twice: to the streaming preset (-14 LUFS, one linear gai
 into the limiter, which is the worst a loud band gives. Each master is encoded as `encore` does it,
 decoded, and measured at eight times its rate. "rise" is the highest over all pieces of decoded over
 mastered; "decoded" the highest peak where the ceiling is `ceiling_for` of the codec. Pieces fade in
-and out, as a show does: a wave cut off at full height is another test.
+and out, as a show does: a wave cut off at full height is another test. `ceiling_for` was set by
+the rises on these pieces: this shows that it holds here, and not that it holds everywhere.
 """
 
 import subprocess

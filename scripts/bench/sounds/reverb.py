@@ -3,7 +3,8 @@
 SI-SDR (dB) against the dry stem through the hall's first 50 ms, before and after, at two amounts.
 Halls: a real one (a warehouse's impulse response), and Polack's model with a known time and
 direct-to-reverberant ratio. The last rows play dry stems: what is done to a recording that has no
-hall, as SNR (the larger the better; no other open tool for music was at hand to stand beside).
+hall, as SNR (the larger the better; no other open tool for music was at hand to stand beside). The
+settings were chosen on these stems and halls.
 """
 
 import numpy as np
