@@ -6,6 +6,7 @@ and clicks laid over it.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -66,6 +67,7 @@ def table() -> None:
                 capture_output=True,
                 text=True,
                 check=True,
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # as `encore` sets it
             )
             length, took, cpu, peak, renders = json.loads(done.stdout)
             rows.append((minutes, length / took, length / cpu, peak, renders))
