@@ -22,13 +22,12 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft, linalg, ndimage, signal
 
+from .closes import Closes
 from .error import SoundError
 from .rate import Resampler
 from .stream import Reader
@@ -149,7 +148,7 @@ def align(
         return _alignment(runs, ours, theirs)
 
 
-class _Copy:
+class _Copy(Closes):
     """A track as 8 kHz mono in a temporary file, and what must be known of it."""
 
     def __init__(self, reader: Reader) -> None:
@@ -158,15 +157,8 @@ class _Copy:
         self.rate_hz, self.start_s = reader.sample_rate_hz, float(reader.start_s)
         self.frames = self.thin_frames = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of what is held."""
         self._file.close()
         self._reader.__exit__(None, None, None)
 

@@ -8,12 +8,11 @@ rounded, and where nothing is changed the mix comes out bit for bit.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import soundfile
 
+from .closes import Closes
 from .error import SoundError
 from .signal import Block, Stage
 from .stems import RESIDUAL, Stems, StemSource
@@ -102,7 +101,7 @@ class StemMix:
         return mix
 
 
-class StemFiles:
+class StemFiles(Closes):
     """Stems being written to a folder, as STEM.wav in float: there only after `commit`.
 
     frames: how many will be written. `write` can be the tap of a `StemMix`. Raises SoundError where
@@ -131,16 +130,9 @@ class StemFiles:
             ]
             self._open = made.pop_all()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._open.__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Let go of what is held."""
+        self._open.close()
 
     def write(self, stems: Stems) -> None:
         """Write (frames, channels, stems)."""
@@ -153,7 +145,7 @@ class StemFiles:
             writer.commit()
 
 
-class KeptStems:
+class KeptStems(Closes):
     """The stems of a folder that `StemFiles` wrote, beside the mix that they were made of.
 
     stems: their names, the residual last; other files in the folder do not matter. So a recording
@@ -185,16 +177,9 @@ class KeptStems:
                 self._files.append(file)
             self._open = opened.pop_all()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._open.__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Let go of what is held."""
+        self._open.close()
 
     def process(self, block: Block) -> Stems:
         """Take a block of the mix (frames, channels); give its stems."""

@@ -8,18 +8,17 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
+from .closes import Closes
 from .error import SoundError
 from .signal import Block
 
 __all__ = ["Scratch"]
 
 
-class Scratch:
+class Scratch(Closes):
     """Write it once, then read it as often as wanted; as large as 4 bytes a sample.
 
     Raises SoundError where the folder has no room.
@@ -34,15 +33,8 @@ class Scratch:
         except OSError as error:
             raise SoundError(f"cannot work in {folder}: {error.strerror}") from error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of what is held."""
         # What is still to be written nobody wants; a full disk need not say so once more.
         with suppress(OSError):
             self._file.close()

@@ -28,6 +28,7 @@ from torch import Tensor
 from .error import SoundError
 from .rate import Resampler
 from .signal import Block
+from .spectrum import front_pair
 from .stems import RESIDUAL, Stems
 from .waiting import Waiting
 from .weights import MODEL_RATE_HZ
@@ -51,7 +52,7 @@ class LevelFinder:
     """Hears a whole recording for the `Level` that its separation needs."""
 
     def __init__(self, sample_rate_hz: int, speakers: Sequence[str]) -> None:
-        self._front = front_pair(speakers)
+        self._front = separated_channels(speakers)
         self._rate = _between(sample_rate_hz, MODEL_RATE_HZ, 1)
         self._seconds = Windows(MODEL_RATE_HZ, 0, 0, 1)
         self._count, self._mean, self._squares = 0, 0.0, 0.0
@@ -104,7 +105,7 @@ class Separator:
     ) -> None:
         self.stems = (*model.sources, RESIDUAL)
         self._channels = len(speakers)
-        self._front = front_pair(speakers)
+        self._front = separated_channels(speakers)
         self._level = level
         # Demucs adds as much, so that silence is not divided by nothing.
         self._deviation = level.deviation + 1e-8
@@ -170,16 +171,15 @@ class Separator:
         return stems
 
 
-def front_pair(speakers: Sequence[str]) -> list[int]:
+def separated_channels(speakers: Sequence[str]) -> list[int]:
     """Which channels are separated: front left and right by name, else the first two, or the one.
 
     Raises SoundError for no channels.
     """
     if not speakers:
         raise SoundError("there are no channels to separate")
-    if "FL" in speakers and "FR" in speakers:
-        return [speakers.index("FL"), speakers.index("FR")]
-    return list(range(min(2, len(speakers))))
+    pair = front_pair(speakers)
+    return list(pair) if pair else list(range(min(2, len(speakers))))
 
 
 def torch_device(name: str) -> torch.device:

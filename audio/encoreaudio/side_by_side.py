@@ -7,10 +7,10 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, Full, Queue
 from threading import Event, Thread
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Any
 
-from .signal import Block
+from .closes import Closes
+from .signal import Block, Finder
 
 __all__ = ["Together", "ahead"]
 
@@ -18,30 +18,15 @@ _READY_BLOCKS = 4
 _LOOK_S = 0.1
 
 
-class Listener(Protocol):
-    """Hears a stream block by block."""
-
-    def add(self, block: Block) -> None:
-        """Take a block (frames, channels)."""
-        ...
-
-
-class Together:
+class Together(Closes):
     """Listeners of one stream, each in a thread of its own where there are cores."""
 
-    def __init__(self, listeners: Sequence[Listener]) -> None:
+    def __init__(self, listeners: Sequence[Finder[Any]]) -> None:
         self._listeners = listeners
         self._pool = ThreadPoolExecutor(max_workers=2)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of what is held."""
         self._pool.shutdown()
 
     def add(self, block: Block) -> None:

@@ -11,8 +11,7 @@ from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import av
 import av.audio
@@ -21,6 +20,7 @@ import numpy.typing as npt
 import soundfile
 from av.container import InputContainer
 
+from .closes import Closes
 from .error import SoundError
 from .loudness import Levels
 from .metadata import TITLES, Metadata, append_chunks, from_tags, set_speakers
@@ -62,7 +62,7 @@ class Damage(NamedTuple):
     what: str
 
 
-class Reader:
+class Reader(Closes):
     """One track of a file as a stream of blocks (frames, channels), float64, full scale at 1.0.
 
     source: any file with sound. track: counted among its sound streams. start_s: where on the
@@ -114,15 +114,8 @@ class Reader:
             self.frames = max(0, told - self._skip)
         self._within = within
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of what is held."""
         self._container.close()
 
     @property
@@ -360,7 +353,7 @@ _BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 _LARGEST_WAV = 2**32 - 2**20  # room for the header and for metadata
 
 
-class Writer:
+class Writer(Closes):
     """A sound file being written: under its own name only after `commit`.
 
     target: .wav (RF64 where it would pass 4 GiB), .rf64, .w64, .flac, .aiff or .caf. subtype: one
@@ -415,15 +408,8 @@ class Writer:
                 if text := getattr(metadata, title):
                     setattr(self._file, "tracknumber" if title == "track" else title, text)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of what is held."""
         with suppress(soundfile.SoundFileError, OSError):
             self._file.close()
         self._part.unlink(missing_ok=True)

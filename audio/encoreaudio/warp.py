@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft, signal, special
 
+from .closes import Closes
 from .rate import Resampler
 from .signal import Block
 from .stream import Damage, Reader
@@ -115,7 +114,7 @@ class Alignment:
     reference_gain_db: float
 
 
-class AlignedReader:
+class AlignedReader(Closes):
     """The source on the reference's clock: stands where a `Reader` of the source would.
 
     alignment: what `align` found for these two. fill: the reference's file, whose own sound, made
@@ -148,15 +147,8 @@ class AlignedReader:
         length = Fraction(alignment.reference_frames, alignment.reference_rate_hz)
         self.frames = round(length * self.sample_rate_hz)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of what is held."""
         self._source.close()
         if self._fill:
             self._fill.close()

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from encoreaudio import weights
 from encoreaudio.error import SoundError
-from encoreaudio.separate import Level, LevelFinder, Separator, front_pair, torch_device
+from encoreaudio.separate import Level, LevelFinder, Separator, separated_channels, torch_device
 from encoreaudio.weights import fetch, load_model, names
 
 RATE = 44100
@@ -166,7 +166,7 @@ def test_beside_the_front_pair_everything_is_residual():
     assert not stems[:, [0, 2], :-1].any()
     assert stems[:, [1, 3], :-1].any()
     assert np.array_equal(stems[:, 0, -1], samples[:, 0])
-    assert front_pair(("FC", "FR", "LFE", "FL")) == [3, 1]
+    assert separated_channels(("FC", "FR", "LFE", "FL")) == [3, 1]
 
 
 def test_one_channel_is_heard_as_two_equal_ones():
