@@ -40,6 +40,8 @@ app = typer.Typer(
 presets = typer.Typer(help="The presets that come with Encore.", rich_markup_mode=None)
 app.add_typer(presets, name="presets")
 app.add_typer(models, name="models")
+workers_app = typer.Typer(help="This machine as a worker of others' jobs.", rich_markup_mode=None)
+app.add_typer(workers_app, name="workers")
 
 Preset = Annotated[str, typer.Option(help="A preset's name, or the path of a .toml file.")]
 Settings = Annotated[
@@ -56,6 +58,14 @@ Device = Annotated[
 ]
 
 
+Workers = Annotated[
+    int | None, typer.Option(help="How many chunks are made at once on this machine.", min=1)
+]
+Cluster = Annotated[
+    str | None, typer.Option(help="The address of a Dask scheduler whose workers make the chunks.")
+]
+
+
 @app.command()
 def remaster(
     source: Annotated[str, typer.Argument(help="A file, a VIDEO_TS folder, or a disc image.")],
@@ -64,6 +74,8 @@ def remaster(
     settings: Settings = [],  # noqa: B006 -- typer reads the default, and copies it
     part: Range = None,
     device: Device = "auto",
+    workers: Workers = None,
+    cluster: Cluster = None,
     work: Work = None,
     overwrite: Overwrite = False,
     progress: Progress = "auto",
@@ -73,9 +85,19 @@ def remaster(
 
     _check_device(device)
     range_s = None if part is None else parse_range(part)
-    _remaster(
-        Request(Path(source), output, preset, settings, range_s, work, overwrite, device), progress
+    request = Request(
+        Path(source),
+        output,
+        preset,
+        settings,
+        range_s,
+        work,
+        overwrite,
+        device,
+        workers=workers,
+        cluster=cluster,
     )
+    _remaster(request, progress)
 
 
 @app.command()
@@ -164,6 +186,31 @@ def scan(
     else:
         _write_text(json_file, text + "\n")
         show(found, Console(stderr=True))
+
+
+@app.command()
+def status(
+    work: Annotated[Path, typer.Argument(help="A job's work folder, or the output it makes.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Tell how a job stands, from another terminal or machine."""
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from encore.chunked.state import now_of, shown
+    from encore.workfolder import is_held
+
+    beside = work.with_name(work.name + ".encore")
+    folder = work if work.is_dir() or not beside.is_dir() else beside
+    state, held = now_of(folder), is_held(folder)
+    if as_json:
+        print(json.dumps({"running": held, **asdict(state)}))  # noqa: T201
+        return
+    Console().print(shown(state))
+    what = f"process {state.pid} on {state.host} works on it" if held else "nobody works on it now"
+    print(f"{state.output}: {what}")  # noqa: T201
 
 
 @app.command()
@@ -258,13 +305,44 @@ def presets_check(path: Annotated[str, typer.Argument(help="A .toml file, or a n
     print(f"{path}: right ({load(path).title or 'no title'})")  # noqa: T201
 
 
+@workers_app.command("start")
+def workers_start(
+    address: Annotated[
+        str | None, typer.Argument(help="A Dask scheduler's address; without one, one is started.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(help="How many; else one for each GPU, or every two cores.", min=1)
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Where the scheduler that is started listens.")
+    ] = "127.0.0.1",
+    device: Device = "auto",
+    progress: Progress = "auto",
+) -> None:
+    """Work for jobs that are begun with --cluster, until Ctrl-C."""
+    from encore.chunked.crew import gpus_of
+    from encore.workers import start
+
+    _check_device(device)
+    with _TemporaryFolder() as scratch:
+        code = start(
+            address,
+            host=host,
+            count=count,
+            gpus=len(gpus_of(device)),
+            scratch=scratch,
+            reporter=reporter(progress),
+        )
+    raise typer.Exit(code)
+
+
 def main() -> NoReturn:
     """Run the command line, and leave with its exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     logging.getLogger().setLevel(logging.ERROR)
     arguments = sys.argv[1:]
-    if arguments in ([], ["presets"], ["models"]):
+    if arguments in ([], ["presets"], ["models"], ["workers"]):
         arguments = [*arguments, "--help"]
     try:
         answer = app(arguments, standalone_mode=False)
@@ -283,7 +361,7 @@ def main() -> NoReturn:
     except Exception as error:
         code = _say(f"{_unforeseen(error)}", FAILED)
     if code == INTERRUPTED:
-        _say("interrupted; nothing was given its final name. Run it again", code)
+        _say("interrupted; nothing was given its final name. The same command goes on", code)
     try:
         sys.stdout.flush()
     except BrokenPipeError:

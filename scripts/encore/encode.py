@@ -7,6 +7,7 @@ most ten seconds long, so that a player can seek and pieces can be joined.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -24,6 +25,7 @@ __all__ = [
     "sound_arguments",
     "sound_codec",
     "video_arguments",
+    "within_threads",
 ]
 
 PICTURE_SUFFIXES = (".mkv", ".mp4", ".m4v", ".mov")
@@ -113,7 +115,7 @@ def pixel_format(codec: str) -> str:
 
 
 def intermediate_suffix(codec: str) -> str:
-    """The container of the picture alone: one whose time base holds the rate exactly."""
+    """The container of the picture alone: MP4 and MOV hold any rate, but not FFV1's range."""
     return {"ffv1": ".mkv", "prores": ".mov"}.get(codec, ".mp4")
 
 
@@ -142,6 +144,7 @@ def video_arguments(settings: Encode, clip: Clip) -> list[str]:
         arguments += ["-c:v", "libx264", "-preset", speed, "-crf", f"{settings.crf:g}"]
         arguments += ["-pix_fmt", "yuv420p", "-profile:v", "high", "-g", str(10 * second)]
         arguments += ["-keyint_min", str(second), "-x264-params", "open-gop=0:aq-mode=3"]
+        arguments += ["-threads", "6"]
     elif settings.codec == "svtav1":
         arguments += ["-c:v", "libsvtav1", "-preset", speed, "-crf", f"{settings.crf:g}"]
         arguments += ["-pix_fmt", "yuv420p10le", "-g", str(10 * second)]
@@ -154,6 +157,16 @@ def video_arguments(settings: Encode, clip: Clip) -> list[str]:
     if intermediate_suffix(settings.codec) != ".mkv":
         arguments += ["-video_track_timescale", str(_timescale(clip.rate))]
     return arguments
+
+
+def within_threads(arguments: Sequence[str], threads: int | None) -> list[str]:
+    """Arguments of `video_arguments` with the encoder bound to so many threads; same bits."""
+    bound = {"-x265-params": f"pools={threads}", "-svtav1-params": f"lp={min(6, threads or 6)}"}
+    given = list(arguments)
+    for name, value in bound.items():
+        if threads is not None and name in given:
+            given[given.index(name) + 1] += f":{value}"
+    return given
 
 
 def sound_codec(settings: Encode, suffix: str) -> str:
@@ -194,6 +207,8 @@ def _x265(second: int, colour: dict[str, str]) -> str:
         "repeat-headers": "1",
         "keyint": str(10 * second),
         "min-keyint": str(second),
+        # By default it follows the machine, and with it the bits that come out.
+        "frame-threads": "3",
         "aq-mode": "3",
         "aq-strength": "0.8",
         "sao": "0",

@@ -6,9 +6,7 @@ read back. What was decided is written there as plain JSON, and the picture chai
 
 from __future__ import annotations
 
-import fcntl
 import json
-import math
 import os
 import platform
 import re
@@ -22,18 +20,28 @@ from pathlib import Path
 from typing import Any
 
 from encore import __version__, encode
+from encore.chunked import identity
+from encore.chunked.crew import crew_for
+from encore.chunked.identity import content, digest
+from encore.chunked.ledger import Record, synced, write_whole
+from encore.chunked.picture import Plan as PicturePlan
+from encore.chunked.picture import plan as plan_chunks
+from encore.chunked.picture import tell_changes, wanted_borders
+from encore.chunked.picture import work as work_chunks
 from encore.decoding import decoded_throughout
 from encore.encode import PICTURE_SUFFIXES, SOUND_SUFFIXES, Clip
 from encore.errors import JobError, RequestError
-from encore.facts import PictureFacts, Scan, SoundFacts, StreamFacts
+from encore.facts import Chapter, PictureFacts, Scan, SoundFacts, StreamFacts
 from encore.mux import Plan, chapters_within, mux, plan
-from encore.preset import Preset, choose, load, with_settings
+from encore.plain import plain
+from encore.preset import Preset, choose, flatten, load, with_settings
 from encore.progress import Reporter
-from encore.render import clip_of, render
-from encore.scan import scan
+from encore.render import clip_of
+from encore.scan import cuts_near, scan
 from encore.script import FrameRange, has_fields, output_rate, picture_script, uses_network
 from encore.source import Source, open_source
 from encore.verify import Expected, Verified, verify
+from encore.workfolder import alone, checked_output, commit, opened, write
 
 __all__ = ["Request", "Result", "parse_range", "prepare", "remaster"]
 
@@ -64,6 +72,10 @@ class Request:
     """Where the source has nothing, that recording's own sound is heard."""
     stems: Path | None = None
     """A folder for the stems."""
+    workers: int | None = None
+    """How many chunks are made at once on this machine; None is as many as it stands."""
+    cluster: str | None = None
+    """The address of a Dask scheduler whose workers make the chunks."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +95,12 @@ class _Job:
     scan: Scan
     preset_name: str
     preset: Preset
+    content: dict[str, Any]
+    """What the source holds, sampled."""
     script: Path | None = None
     clip: Clip | None = None
+    picture: PicturePlan | None = None
+    records: list[Record] = field(default_factory=list)
     start_s: float = 0.0
     took_s: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -101,27 +117,26 @@ def remaster(request: Request, reporter: Reporter) -> Result:
     output = _checked_output(request)
     _check_settings(request, output.suffix.lower())
     work = request.work or output.with_name(output.name + ".encore")
-    with _folder(work, ours=request.work is None), _alone(work, output):
+    with opened(work, ours=request.work is None), alone(work, output):
         took: dict[str, float] = {}
         with _timed(took, "scan"):
             source = open_source(request.source, work, reporter)
-            found = decoded_throughout(scan(source, work=work, reporter=reporter), reporter)
+            found, content = _looked_at(source, work, reporter)
         name, preset = prepare(found, request.preset, request.settings, reporter)
-        job = _Job(request, reporter, work, found, name, preset, took_s=took)
+        job = _Job(request, reporter, work, found, name, preset, content, took_s=took)
         _tell_damage(job)
-        _write(work / "scan.json", found.model_dump(mode="json"))
         partial = output.with_name(f".{output.stem}.encore-partial-{os.getpid()}{output.suffix}")
         try:
             made = _make(job, source, output, partial)
             with _timed(job.took_s, "verify"), reporter.stage("verify", unit="frames") as update:
                 verified = verify(partial, made.expected, update)
-            _commit(partial, output, overwrite=request.overwrite)
+            commit(partial, output, overwrite=request.overwrite)
         finally:
             partial.unlink(missing_ok=True)
-            _clear(work, source, keep_media=request.work is not None)
+        _clear(job, source)
         job.took_s["whole"] = time.monotonic() - began
         report = output.with_name(output.name + ".report.json")
-        _write(report, _report(job, output, made, verified))
+        write(report, _report(job, output, made, verified))
         if (page := work / _PAGE).exists():
             shutil.move(page, output.with_name(output.name + ".sound.html"))
     reporter.say(f"{output}: done and verified in {_minutes(job.took_s['whole'])}; see {report}")
@@ -157,7 +172,18 @@ def parse_range(text: str) -> tuple[float, float]:
 class _Made:
     expected: Expected
     plan: Plan
-    master: Any = None
+    sound: Mastered | None = None
+
+
+@dataclass(frozen=True)
+class Mastered:
+    """The mastered sound: a file in the work folder, and its report as plain data."""
+
+    path: Path
+    samples: int
+    sample_rate_hz: int
+    duration_s: float
+    told: dict[str, Any]
 
 
 def _make(job: _Job, source: Source, output: Path, partial: Path) -> _Made:
@@ -178,51 +204,71 @@ def _make(job: _Job, source: Source, output: Path, partial: Path) -> _Made:
         job.note("there is no sound: only the picture is remastered")
     encode.check(job.preset.encode, output.suffix.lower())
     if wants_picture:
-        _plan_picture(job)
+        _plan_picture(job, source)
     duration = Fraction(job.clip.frames) / job.clip.rate if job.clip else None
-    mastered: Path | None = None
-    master: Any = None
+    sound: Mastered | None = None
     if wants_sound:
-        mastered, master = _master(job, output.suffix.lower(), duration)
-    picture = None
-    if job.clip is not None and job.script is not None:
-        picture = _render(job, job.script)
-    length_s = float(duration) if duration is not None else float(master.duration_s)
+        sound = _master(job, output.suffix.lower(), duration)
+    pictures = _render(job, output, sound) if job.picture is not None else []
+    length_s = float(duration) if duration is not None else (sound.duration_s if sound else 0.0)
     kept = plan(job.scan, output.suffix.lower(), job.preset.encode)
     for left in kept.left_out:
         job.note(f"left out {left}")
-    chapters = source.chapters if source.chapters is not None else job.scan.chapters
-    inside = chapters_within(chapters, job.start_s, length_s)
-    sound = _sound_track(job.scan, job.preset) if wants_sound else None
+    inside = chapters_within(_chapters(job, source), job.start_s, length_s)
+    track = _sound_track(job.scan, job.preset) if wants_sound else None
     with _timed(job.took_s, "mux"), job.reporter.stage("mux", unit="s") as update:
         mux(
             job.scan,
             kept,
-            picture=picture,
-            sound=mastered,
+            picture=pictures,
+            rate=job.clip.rate if job.clip else None,
+            sound=sound.path if sound else None,
             target=partial,
             settings=job.preset.encode,
             chapters=inside,
             start_s=job.start_s,
             duration_s=length_s,
-            mastered=_stream(job.scan, sound.stream) if sound else None,
+            mastered=_stream(job.scan, track.stream) if track else None,
             work=job.work,
             update=lambda done, total: update(min(done, length_s), length_s),
         )
     kinds = [stream.kind for stream in kept.kept]
     expected = Expected(
         clip=job.clip,
-        samples=master.samples if master else None,
-        sample_rate_hz=master.sample_rate_hz if master else None,
+        samples=sound.samples if sound else None,
+        sample_rate_hz=sound.sample_rate_hz if sound else None,
         lossless_sound=encode.sound_codec(job.preset.encode, output.suffix.lower())
         in ("flac", "pcm"),
         kept={kind: kinds.count(kind) for kind in ("audio", "subtitle", "attachment")},
         chapters=len(inside),
+        pieces=tuple((record.frames, record.packets) for record in job.records),
     )
-    return _Made(expected, kept, master)
+    return _Made(expected, kept, sound)
 
 
-def _plan_picture(job: _Job) -> None:
+def _looked_at(source: Source, work: Path, reporter: Reporter) -> tuple[Scan, dict[str, Any]]:
+    """The scan of a source, and its content; an earlier run's where nothing changed since."""
+    held = content(source.originals)
+    name = digest([held, __version__, dict(identity.versions("picture")), str(source.media)])
+    target, mark = work / "scan.json", work / "scan.of"
+    try:
+        if mark.read_text(encoding="ascii").strip() == name:
+            known = Scan.model_validate_json(target.read_text(encoding="utf-8"))
+            reporter.say("the source was looked at before, and has not changed")
+            return known, held
+    except (OSError, ValueError):
+        pass
+    found = decoded_throughout(scan(source, work=work, reporter=reporter), reporter)
+    write(target, found.model_dump(mode="json"))
+    mark.write_text(name + "\n", encoding="ascii")
+    return found, held
+
+
+def _chapters(job: _Job, source: Source) -> Sequence[Chapter]:
+    return source.chapters if source.chapters is not None else job.scan.chapters
+
+
+def _plan_picture(job: _Job, source: Source) -> None:
     """Write the script, and learn from it what the finished picture will be."""
     picture = job.scan.picture
     assert picture is not None
@@ -256,30 +302,70 @@ def _plan_picture(job: _Job) -> None:
         f"{picture.width}x{picture.height} {picture.structure} at {_rate(picture.rate)} -> "
         f"{job.clip.width}x{job.clip.height} at {_rate(job.clip.rate)}, {job.clip.frames} frames"
     )
+    _plan_chunks(job, picture, source, frames)
 
 
-def _render(job: _Job, script: Path) -> Path:
-    codec = job.preset.encode.codec
-    target = job.work / f"picture{encode.intermediate_suffix(codec)}"
-    with (
-        _timed(job.took_s, "picture"),
-        job.reporter.stage("picture", unit="frames") as update,
-    ):
-        job.clip = render(
-            script,
-            target,
-            lambda clip: encode.video_arguments(job.preset.encode, clip),
-            update,
-            log=job.work / "picture.log",
+def _plan_chunks(
+    job: _Job, picture: PictureFacts, source: Source, frames: FrameRange | None
+) -> None:
+    clip, preset, script = job.clip, job.preset, job.script
+    assert clip is not None
+    assert script is not None
+    ratio, first = output_rate(picture, preset) / picture.rate, frames.first if frames else 0
+    chapters = [
+        round((chapter.start_s - job.start_s) * clip.rate) for chapter in _chapters(job, source)
+    ]
+    wanted = wanted_borders(clip, preset.job, chapters)
+    cuts = set(picture.cuts)
+    if wanted and not job.scan.full:
+        cuts |= cuts_near(job.scan, [round((border + first) / ratio) for border in wanted])
+    # Paths and the device are not what decides pixels.
+    bare = job.scan.model_copy(update={"source": "", "media": "", "index": None})
+    decides = {
+        "source": job.content,
+        "script": picture_script(bare, preset, frames, ""),
+        "weights": identity.weights(preset, "picture"),
+        "versions": dict(identity.versions("picture")),
+    }
+    job.picture = plan_chunks(
+        script,
+        clip,
+        preset.encode,
+        preset.job,
+        work=job.work,
+        decides=decides,
+        cuts=[round(cut * ratio) - first for cut in cuts],
+        chapters=chapters,
+        device=job.request.device,
+    )
+    tell_changes(job.picture, job.work, flatten(preset), job.reporter)
+
+
+def _render(job: _Job, output: Path, sound: Mastered | None) -> list[tuple[Path, int]]:
+    """Make the chunks that are not finished; all in their order, each with its frames."""
+    planned, preset = job.picture, job.preset
+    assert planned is not None
+    beside = sound.path.stat().st_size if sound else 0
+    beside += job.scan.size_bytes if preset.encode.keep_originals else 0
+    with _timed(job.took_s, "picture"):
+        request = job.request
+        crew = crew_for(planned, request.workers, request.cluster, request.device)
+        job.records = work_chunks(
+            planned,
+            crew,
+            preset.job,
+            output=output,
+            folder=job.work,
+            beside_bytes=beside,
+            reporter=job.reporter,
         )
-    return target
+    return [(planned.ledger.path(record.key), record.frames) for record in job.records]
 
 
-def _master(job: _Job, suffix: str, duration: Fraction | None) -> tuple[Path, Any]:
-    """Master the sound to a file in the work folder, cut to the picture; the file, its report."""
+def _master(job: _Job, suffix: str, duration: Fraction | None) -> Mastered:
+    """Master the sound to a file in the work folder, cut to the picture."""
     codec = encode.sound_codec(job.preset.encode, suffix)
     lossless = codec in ("flac", "pcm")
-    target = job.work / ("sound.flac" if codec == "flac" else "sound.w64")
     begin: float | None = job.start_s
     if job.clip is None:
         begin, duration = _sound_range(job)
@@ -287,14 +373,52 @@ def _master(job: _Job, suffix: str, duration: Fraction | None) -> tuple[Path, An
     # Opus knows only 48 kHz and its divisors.
     rate = 48000 if codec == "opus" else None
     subtype = "PCM_24" if lossless else "FLOAT"
-    return target, _run_master(job, target, begin, duration, rate, subtype, suffix)
+    folder = job.work / "sound"
+    folder.mkdir(exist_ok=True)
+    decides = {
+        "source": job.content,
+        "recipe": job.preset.sound.model_dump(mode="json"),
+        "weights": identity.weights(job.preset, "sound"),
+        "versions": dict(identity.versions("sound")),
+        "cut": [begin, str(duration), rate, subtype, suffix],
+    }
+    name = digest(decides)
+    target = folder / f"{name}{'.flac' if codec == 'flac' else '.w64'}"
+    record = folder / f"{name}.json"
+    if (kept := _kept_sound(record, target)) is not None and job.request.stems is None:
+        job.reporter.say("the sound is finished and kept")
+        return kept
+    master = _run_master(job, target, begin, duration, rate, subtype, suffix)
+    told = plain(asdict(master))
+    made = {"bytes": target.stat().st_size, "told": told, "duration_s": float(master.duration_s)}
+    made |= {"samples": master.samples, "sample_rate_hz": master.sample_rate_hz}
+    synced(target)
+    write_whole(record, made)
+    return Mastered(target, master.samples, master.sample_rate_hz, float(master.duration_s), told)
 
 
-def _sound_alone(job: _Job, partial: Path) -> tuple[Expected, Plan, Any]:
+def _kept_sound(record: Path, target: Path) -> Mastered | None:
+    try:
+        known = json.loads(record.read_text(encoding="utf-8"))
+        if target.stat().st_size != known.pop("bytes"):
+            return None
+        return Mastered(target, **known)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _sound_alone(job: _Job, partial: Path) -> tuple[Expected, Plan, Mastered]:
     begin, duration = _sound_range(job)
     master = _run_master(job, partial, begin, duration, None, "auto", partial.suffix.lower())
     expected = Expected(None, master.samples, master.sample_rate_hz, True, {}, 0)
-    return expected, Plan([]), master
+    sound = Mastered(
+        partial,
+        master.samples,
+        master.sample_rate_hz,
+        float(master.duration_s),
+        plain(asdict(master)),
+    )
+    return expected, Plan([]), sound
 
 
 def _sound_range(job: _Job) -> tuple[float | None, Fraction | None]:
@@ -394,25 +518,11 @@ def _stream(found: Scan, index: int) -> StreamFacts:
 
 
 def _checked_output(request: Request) -> Path:
-    output = Path(os.path.abspath(request.output))
-    suffix = output.suffix.lower()
-    if suffix not in PICTURE_SUFFIXES + SOUND_SUFFIXES:
-        allowed = ", ".join(PICTURE_SUFFIXES + SOUND_SUFFIXES)
-        raise RequestError(f"the output {output.name!r} must end in one of {allowed}")
-    if output.is_dir():
-        raise RequestError(f"{output} is a folder; name a file")
-    if output.exists() and not request.overwrite:
-        raise RequestError(f"{output} exists; give --overwrite, or another name")
-    if not output.parent.is_dir():
-        raise RequestError(f"there is no folder {output.parent}")
+    output = checked_output(
+        request.output, PICTURE_SUFFIXES + SOUND_SUFFIXES, overwrite=request.overwrite
+    )
     if os.path.exists(request.source) and output.exists() and output.samefile(request.source):
         raise RequestError("the output is the source itself; name another file")
-    probe = output.with_name(f".{output.stem}.encore-probe-{os.getpid()}")
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise RequestError(f"cannot write into {output.parent}: {error.strerror}") from error
     return output
 
 
@@ -471,61 +581,14 @@ def _tell_damage(job: _Job) -> None:
         job.note(f"{len(damage) - _DAMAGE_TOLD} more places of damage are in the report")
 
 
-@contextmanager
-def _alone(work: Path, output: Path) -> Iterator[None]:
-    """Hold the work folder for this process; the lock goes with the process, however it ends."""
-    lock = (work / "lock").open("w")
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RequestError(f"another Encore is making {output} now") from error
-        yield
-    finally:
-        lock.close()
-
-
-@contextmanager
-def _folder(work: Path, *, ours: bool) -> Iterator[None]:
-    """The work folder, removed again where nothing was begun in it."""
-    fresh = not work.exists()
-    try:
-        work.mkdir(parents=not ours, exist_ok=True)
-    except OSError as error:
-        raise RequestError(f"cannot make the work folder {work}: {error.strerror}") from error
-    try:
-        yield
-    except (RequestError, KeyboardInterrupt):
-        if fresh:
-            shutil.rmtree(work, ignore_errors=True)
-        raise
-    except JobError as error:
-        raise JobError(f"{error} (logs are in {work})") from error
-    except OSError as error:
-        reason = "the disk is full" if error.errno == 28 else str(error)
-        raise JobError(f"{reason} (logs are in {work})") from error
-
-
-def _commit(partial: Path, output: Path, *, overwrite: bool) -> None:
-    """Give the file its name, so that after a power cut it is there whole or not at all."""
-    with partial.open("rb") as handle:
-        os.fsync(handle.fileno())
-    if output.exists() and not overwrite:
-        raise JobError(f"{output} appeared while the job ran; give --overwrite, or another name")
-    os.replace(partial, output)
-    folder = os.open(output.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _clear(work: Path, source: Source, *, keep_media: bool) -> None:
+def _clear(job: _Job, source: Source) -> None:
     """Remove what is large and was only on the way; what was decided and said stays."""
-    for pattern in ("picture.mp4", "picture.mov", "picture.mkv", "sound.*", "chapters.ffmeta"):
-        for path in work.glob(pattern):
-            path.unlink(missing_ok=True)
-    if source.remuxed and not keep_media:
+    for path in (job.work / "chapters.ffmeta", job.work / "picture.ffconcat"):
+        path.unlink(missing_ok=True)
+    if not job.preset.job.keep_chunks:
+        for folder in ("chunks", "sound"):
+            shutil.rmtree(job.work / folder, ignore_errors=True)
+    if source.remuxed and job.request.work is None and not job.preset.job.keep_chunks:
         source.media.unlink(missing_ok=True)
 
 
@@ -549,10 +612,9 @@ def _report(job: _Job, output: Path, made: _Made, verified: Verified) -> dict[st
                 "frames": clip.frames,
                 "format": clip.format,
                 "script": None if job.script is None else job.script.read_text(encoding="utf-8"),
+                "chunks": [asdict(record) for record in job.records],
             },
-            "sound": None
-            if made.master is None
-            else _plain(asdict(made.master)) | {"target": output.name},
+            "sound": None if made.sound is None else made.sound.told | {"target": output.name},
             "kept": [stream.model_dump(mode="json") for stream in made.plan.kept],
             "left_out": made.plan.left_out,
         },
@@ -560,27 +622,6 @@ def _report(job: _Job, output: Path, made: _Made, verified: Verified) -> dict[st
         "notes": job.notes,
         "took_s": {name: round(value, 3) for name, value in job.took_s.items()},
     }
-
-
-def _plain(value: Any) -> Any:
-    """Fractions and infinities as JSON can hold them."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, Fraction):
-        return f"{value.numerator}/{value.denominator}"
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Path):
-        return str(value)
-    return value
-
-
-def _write(path: Path, data: Any) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
 
 
 @contextmanager

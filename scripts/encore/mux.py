@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 from encore.encode import sound_arguments
@@ -17,7 +18,7 @@ from encore.preset import Encode
 from encore.progress import Update
 from encore.render import run
 
-__all__ = ["Plan", "chapters_within", "mux", "plan"]
+__all__ = ["Plan", "chapters_within", "joined", "mux", "on_the_grid", "plan"]
 
 # What is left of a chapter beside the first or the last picture is no chapter.
 _SHORTEST_CHAPTER_S = 0.1
@@ -76,7 +77,8 @@ def mux(
     scan: Scan,
     plan: Plan,
     *,
-    picture: Path | None,
+    picture: Sequence[tuple[Path, int]],
+    rate: Fraction | None,
     sound: Path | None,
     target: Path,
     settings: Encode,
@@ -89,6 +91,8 @@ def mux(
 ) -> None:
     """Write `target` from the rendered picture, the mastered sound and the kept streams.
 
+    `picture` is its chunks in their order, each with its frames, at `rate` frames a second; none
+    where there is no picture.
     `start_s` is the source's time of output time 0, and `duration_s` the output's length: kept
     streams are cut to it. `chapters` are on the output's clock. `mastered` is the source stream
     that `sound` was made from; its language is kept. Raises JobError where FFmpeg fails.
@@ -97,9 +101,10 @@ def mux(
     inputs: list[str] = ["-copyts"]
     arguments: list[str] = []
     count = 0
-    if picture is not None:
-        inputs += ["-i", str(picture)]
-        arguments += ["-map", f"{count}:v:0"]
+    if picture:
+        assert rate is not None
+        inputs += joined(picture, rate, work)
+        arguments += ["-map", f"{count}:v:0", "-bsf:v:0", on_the_grid(rate)]
         count += 1
     if sound is not None:
         inputs += ["-i", str(sound)]
@@ -113,7 +118,7 @@ def mux(
     for stream in plan.kept:
         arguments += ["-map", f"{source}:{stream.index}"]
     arguments += ["-c", "copy", "-map_metadata", str(source), "-map_chapters", str(count)]
-    if picture is not None and scan.picture is not None:
+    if picture and scan.picture is not None:
         shown = next(s for s in scan.streams if s.index == scan.picture.stream)
         arguments += ["-disposition:v:0", "default"]
         arguments += _tags("v:0", shown.title, shown.language)
@@ -149,6 +154,33 @@ def mux(
     # Long FLAC beside a short delay of picture packets must not make FFmpeg give up interleaving.
     arguments += ["-max_interleave_delta", "0", "-f", _format(suffix), str(target)]
     run([*inputs, *arguments], work / "mux.log", update=update)
+
+
+def joined(chunks: Sequence[tuple[Path, int]], rate: Fraction, work: Path) -> list[str]:
+    """FFmpeg's input arguments for chunks (file, frames) that follow each other as one stream."""
+    if len(chunks) == 1:
+        return ["-i", str(chunks[0][0])]
+    lines, frames = ["ffconcat version 1.0"], 0
+    for path, count in chunks:
+        # Names of our own making, relative to the list: nothing in them wants escaping.
+        lines.append(f"file {path.relative_to(work).as_posix()}")
+        begin, end = (round(1_000_000 * n / rate) for n in (frames, frames + count))
+        # From the rate, since a container may round it: what is off here adds up over the show.
+        lines.append(f"duration {end - begin}us")
+        frames += count
+    target = work / "picture.ffconcat"
+    target.write_text("\n".join(lines) + "\n", encoding="ascii")
+    return ["-f", "concat", "-i", str(target)]
+
+
+def on_the_grid(rate: Fraction) -> str:
+    """FFmpeg's bitstream filter that puts every picture on its exact time, n / rate.
+
+    The concat demuxer adds durations in whole microseconds, which over a long show come to a tick.
+    """
+    n, d = rate.numerator, rate.denominator
+    ts = f"round({{}}*TB*{n}/{d})*{d}/({n}*TB)"
+    return f"setts=pts={ts.format('PTS')}:dts={ts.format('DTS')}"
 
 
 def _fits(stream: StreamFacts, suffix: str) -> bool:

@@ -30,7 +30,7 @@ from pydantic import (
 from encore.errors import RequestError
 from encore.facts import Scan
 
-__all__ = ["Preset", "choose", "flatten", "load", "names", "parse", "with_settings"]
+__all__ = ["Job", "Preset", "choose", "flatten", "load", "names", "parse", "with_settings"]
 
 VERSION: Literal[1] = 1
 
@@ -259,6 +259,21 @@ class Encode(Settings):
         return self
 
 
+class Job(Settings):
+    """How a long picture is worked off; of this only `chunk_s` shows in the file, as key frames."""
+
+    chunk_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    """About how long a chunk is, in seconds of the show: what a crash can cost."""
+    retries: Annotated[int, Field(ge=0, le=20)] = 2
+    """How often a chunk that failed is tried again."""
+    stall_s: Annotated[float, Field(ge=1)] = 900.0
+    """A chunk in which no frame comes for so long is ended and tried again."""
+    disk_reserve_mib: Annotated[int, Field(ge=0)] = 512
+    """No chunk is begun that would leave less than this free: the job waits for room."""
+    keep_chunks: bool = False
+    """Keep the chunks when all is done, so that the next run makes only what changed."""
+
+
 class Preset(Settings):
     """One remaster, whole."""
 
@@ -267,6 +282,7 @@ class Preset(Settings):
     picture: Picture = Picture()
     sound: Sound = Sound()
     encode: Encode = Encode()
+    job: Job = Job()
 
 
 def names() -> list[str]:

@@ -17,10 +17,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Literal, Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-__all__ = ["Mode", "Reporter", "StageMeter", "Update", "reporter"]
+__all__ = ["Board", "Mode", "Reporter", "StageMeter", "Update", "clock", "reporter", "size"]
 
 Mode = Literal["auto", "plain", "json", "none"]
 Update = Callable[[float, float | None], None]
@@ -33,8 +34,23 @@ _PLAIN_EVERY_S = 10.0
 _JSON_EVERY_S = 0.5
 
 
+class Board(Protocol):
+    """What is shown of work in many pieces."""
+
+    def show(
+        self, done: float, total: float, line: str, table: Callable[[], RenderableType]
+    ) -> None:
+        """Show how it stands: one line for who reads lines, a table for who watches."""
+
+
 class Reporter(Protocol):
     """What a job tells while it runs."""
+
+    def board(self, name: str, *, unit: str = "") -> AbstractContextManager[Board]:
+        """Begin a stage of many pieces; use as `with reporter.board("picture") as board:`."""
+
+    def event(self, **facts: object) -> None:
+        """Tell programs of one event, as JSON; people are told by the board."""
 
     def stage(self, name: str, *, unit: str = "") -> Stage:
         """Begin a stage; use as `with reporter.stage("picture", unit="frames") as update:`."""
@@ -92,11 +108,29 @@ def reporter(mode: Mode = "auto", stream: IO[str] | None = None) -> Reporter:
     return _Lines(_silent_writer(out))
 
 
+def clock(seconds: float) -> str:
+    """Seconds as [h:]mm:ss."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def size(count: float) -> str:
+    """Bytes as people read them: "431 MB", "6.1 GB"."""
+    for unit, one in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if count >= one:
+            figure = f"{count / one:.1f}" if count < 100 * one else f"{count / one:.0f}"
+            return f"{figure} {unit}"
+    return f"{count / 1e3:.0f} kB"
+
+
 @dataclass
 class _Writer:
     progress: Callable[[str, StageMeter, bool, str], None]
     line: Callable[[str, str], None]
     every_s: float
+    board: Callable[[str, StageMeter, str, str], None]
+    event: Callable[[dict[str, object]], None]
 
 
 class _Lines:
@@ -119,11 +153,41 @@ class _Lines:
         yield update
         self._writer.progress(name, meter, True, unit)
 
+    @contextmanager
+    def board(self, name: str, *, unit: str = "") -> Iterator[Board]:
+        yield _LinesBoard(self._writer, name, unit)
+
+    def event(self, **facts: object) -> None:
+        self._writer.event(facts)
+
     def say(self, text: str) -> None:
         self._writer.line("say", text)
 
     def warn(self, text: str) -> None:
         self._writer.line("warn", text)
+
+
+class _LinesBoard:
+    """How work in many pieces stands, as separate lines."""
+
+    def __init__(self, writer: _Writer, name: str, unit: str) -> None:
+        self._writer, self._name, self._unit = writer, name, unit
+        self._meter, self._shown = StageMeter(), -math.inf
+        self._begun = False
+
+    def show(
+        self, done: float, total: float, line: str, table: Callable[[], RenderableType]
+    ) -> None:
+        """Take the figures; tell them when it is time to."""
+        meter = self._meter
+        if not self._begun:
+            # What an earlier run finished says nothing of this one's speed.
+            self._begun, meter.done = True, done
+        meter.update(done, total)
+        if meter.now() - max(self._shown, meter.started) >= self._writer.every_s or done >= total:
+            if self._writer.every_s is not math.inf:
+                self._writer.board(self._name, meter, line, self._unit)
+            self._shown = meter.now()
 
 
 class _Live:
@@ -149,8 +213,16 @@ class _Live:
 
             yield update
         self._console.print(
-            f"{name:<10} done in {_clock(meter.now() - meter.started)}", markup=False
+            f"{name:<10} done in {clock(meter.now() - meter.started)}", markup=False
         )
+
+    @contextmanager
+    def board(self, name: str, *, unit: str = "") -> Iterator[Board]:
+        with Live(console=self._console, transient=True, refresh_per_second=2) as live:
+            yield _LiveBoard(live)
+
+    def event(self, **facts: object) -> None:
+        """People are told by the board."""
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
@@ -159,10 +231,27 @@ class _Live:
         self._console.print(f"note: {text}", markup=False, style="yellow", soft_wrap=True)
 
 
+@dataclass
+class _LiveBoard:
+    """How work in many pieces stands, as a table that is drawn again."""
+
+    live: Live
+
+    def show(
+        self, done: float, total: float, line: str, table: Callable[[], RenderableType]
+    ) -> None:
+        """Draw the table."""
+        self.live.update(table())
+
+
+def _nothing(*what: object) -> None:
+    pass
+
+
 def _plain_writer(out: IO[str]) -> _Writer:
     def progress(name: str, meter: StageMeter, finished: bool, unit: str) -> None:
         if finished:
-            took = _clock(meter.now() - meter.started)
+            took = clock(meter.now() - meter.started)
             print(f"{name}: done in {took}", file=out, flush=True)
         else:
             print(f"{name}: {_figures(meter, unit)}", file=out, flush=True)
@@ -170,7 +259,10 @@ def _plain_writer(out: IO[str]) -> _Writer:
     def line(kind: str, text: str) -> None:
         print(f"note: {text}" if kind == "warn" else text, file=out, flush=True)
 
-    return _Writer(progress, line, _PLAIN_EVERY_S)
+    def board(name: str, meter: StageMeter, line: str, unit: str) -> None:
+        print(f"{name}: {line}", file=out, flush=True)
+
+    return _Writer(progress, line, _PLAIN_EVERY_S, board, _nothing)
 
 
 def _json_writer(out: IO[str]) -> _Writer:
@@ -193,7 +285,10 @@ def _json_writer(out: IO[str]) -> _Writer:
     def line(kind: str, text: str) -> None:
         write({"event": "warning" if kind == "warn" else "message", "text": text})
 
-    return _Writer(progress, line, _JSON_EVERY_S)
+    def board(name: str, meter: StageMeter, line: str, unit: str) -> None:
+        progress(name, meter, meter.total is not None and meter.done >= meter.total, unit)
+
+    return _Writer(progress, line, _JSON_EVERY_S, board, write)
 
 
 def _silent_writer(out: IO[str]) -> _Writer:
@@ -201,7 +296,7 @@ def _silent_writer(out: IO[str]) -> _Writer:
         if kind == "warn":
             print(f"note: {text}", file=out, flush=True)
 
-    return _Writer(lambda name, meter, finished, unit: None, line, math.inf)
+    return _Writer(_nothing, line, math.inf, _nothing, _nothing)
 
 
 def _figures(meter: StageMeter, unit: str) -> str:
@@ -214,14 +309,8 @@ def _figures(meter: StageMeter, unit: str) -> str:
     if meter.rate is not None:
         parts.append(f"{meter.rate:.1f} fps" if unit == "frames" else f"{meter.rate:.1f}/s")
     if meter.eta_s is not None:
-        parts.append(f"{_clock(meter.eta_s)} to go")
+        parts.append(f"{clock(meter.eta_s)} to go")
     return ", ".join(parts)
-
-
-def _clock(seconds: float) -> str:
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 def _rounded(value: float | None) -> float | None:

@@ -8,10 +8,14 @@ only us, and we end them, whatever they are blocked on.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,14 +28,51 @@ from encore.ffmpeg import last_words, program
 from encore.process import spawned, stop
 from encore.progress import Update
 
-__all__ = ["clip_of", "count_frames", "render", "run"]
+__all__ = [
+    "CalledOffError",
+    "Limits",
+    "OutOfMemoryError",
+    "StalledError",
+    "clip_of",
+    "count_frames",
+    "render",
+    "run",
+]
 
 _SILENCE_ENDS_S = 10.0
+_LOOKS_EVERY_S = 0.25
 _WORKER_STREAMS: dict[str, Any] = {
-    "stdin": subprocess.DEVNULL,
+    # Held by us and never written to: the worker ends when it closes, however we end.
+    "stdin": subprocess.PIPE,
     "stdout": subprocess.PIPE,
     "stderr": subprocess.PIPE,
 }
+
+
+class OutOfMemoryError(JobError):
+    """The picture's process was killed, or said itself that memory ran out."""
+
+
+class StalledError(JobError):
+    """Nothing moved for too long; the processes were ended."""
+
+
+class CalledOffError(Exception):
+    """The work was called off; its processes were ended."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one rendering may use, and when it is called off."""
+
+    threads: int | None = None
+    """Of the filters; None is as many as there are."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Added to the environment of its processes."""
+    stall_s: float | None = None
+    """It ends after so long without a new frame; None is never."""
+    stopped: threading.Event | None = None
+    """Set by another thread to call it off."""
 
 
 def render(
@@ -41,17 +82,25 @@ def render(
     update: Update,
     *,
     log: Path,
+    output: int = 0,
+    span: tuple[int, int] | None = None,
+    limits: Limits | None = None,
 ) -> Clip:
-    """Render output 0 of a script into `target`, and return what its clip was.
+    """Render an output of a script into `target`, and return what its whole clip is.
 
-    `arguments` gives FFmpeg's output arguments for the clip. What the processes said goes to
-    `log`. Raises JobError with the first thing that went wrong; `target` is then not to be used.
+    `arguments` gives FFmpeg's output arguments for the clip; `span` is the frames to take, first
+    and last, the last one not taken. What the processes said goes to `log`. Raises JobError with
+    the first thing that went wrong, CalledOffError where it was called off; `target` is then not
+    to be used.
     """
+    limits = limits or Limits()
     ffmpeg = [program(), "-hide_banner", "-nostdin", "-v", "warning", "-xerror", "-y"]
     ffmpeg += ["-f", "yuv4mpegpipe", "-i", "pipe:0"]
-    with log.open("wb") as said, spawned(_worker(script), **_WORKER_STREAMS) as worker:
+    streams = _WORKER_STREAMS | {"env": os.environ | dict(limits.environment)}
+    command = _worker(script, output=output, span=span, threads=limits.threads)
+    with log.open("wb") as said, spawned(command, **streams) as worker:
         story = _Story(worker, said, update)
-        clip = story.clip()
+        clip = story.clip(limits)
         check_colour(clip)
         with spawned(
             [*ffmpeg, *arguments(clip), str(target)],
@@ -61,28 +110,37 @@ def render(
         ) as encoder:
             assert worker.stdout is not None
             worker.stdout.close()
-            encoded = encoder.wait()
+            story.watch(encoder, limits)
+            encoded = encoder.returncode
             if encoded != 0:
                 stop(worker)
-            rendered = worker.wait()
+            story.watch(worker, limits)
+            rendered = worker.returncode
             story.join()
     if story.error is not None and not story.pipe_broke:
-        raise JobError(f"the picture failed at {story.error}" if story.begun else story.error)
+        kind = OutOfMemoryError if story.out_of_memory else JobError
+        raise kind(f"the picture failed at {story.error}" if story.begun else story.error)
+    if encoded == 0 and rendered == -signal.SIGKILL:
+        raise OutOfMemoryError("the picture's process was killed, as happens where memory runs out")
     if encoded != 0:
         raise JobError(f"the encoder failed (exit {encoded}): {last_words(log)}")
     if rendered != 0:
         raise JobError(f"the picture's process died (exit {rendered}): {last_words(log)}")
     found = count_frames(target)
-    if found != clip.frames:
-        raise JobError(f"the picture has {found} frames and should have {clip.frames}")
+    wanted = clip.frames if span is None else span[1] - span[0]
+    if found != wanted:
+        raise JobError(f"the picture has {found} frames and should have {wanted}")
     return clip
 
 
-def clip_of(script: Path, *, log: Path) -> Clip:
-    """What output 0 of a script is, from its first frame. Raises JobError where it fails."""
+def clip_of(script: Path, *, log: Path, output: int = 0) -> Clip:
+    """What an output of a script is, from its first frame. Raises JobError where it fails."""
     streams = _WORKER_STREAMS | {"stdout": subprocess.DEVNULL}
-    with log.open("wb") as said, spawned([*_worker(script), "--facts"], **streams) as worker:
-        return _Story(worker, said, lambda done, total: None).clip()
+    with (
+        log.open("wb") as said,
+        spawned([*_worker(script, output=output), "--facts"], **streams) as worker,
+    ):
+        return _Story(worker, said, lambda done, total: None).clip(Limits())
 
 
 def run(arguments: Sequence[str], log: Path, *, update: Update | None = None) -> None:
@@ -114,8 +172,18 @@ def count_frames(path: Path) -> int:
         raise JobError(f"{path.name} cannot be read back: {error}") from error
 
 
-def _worker(script: Path) -> list[str]:
-    return [sys.executable, "-m", "encore.worker", str(script)]
+def _worker(
+    script: Path,
+    *,
+    output: int = 0,
+    span: tuple[int, int] | None = None,
+    threads: int | None = None,
+) -> list[str]:
+    command = [sys.executable, "-m", "encore.worker", str(script), "--leash"]
+    command += ["--output", str(output)]
+    if span is not None:
+        command += ["--first", str(span[0]), "--last", str(span[1])]
+    return command + (["--threads", str(threads)] if threads is not None else [])
 
 
 class _Story:
@@ -123,8 +191,9 @@ class _Story:
 
     def __init__(self, worker: subprocess.Popen[bytes], log: Any, update: Update) -> None:
         self.error: str | None = None
-        self.pipe_broke = False
+        self.pipe_broke = self.out_of_memory = False
         self.begun = False
+        self._moved = time.monotonic()
         self._worker, self._log, self._update = worker, log, update
         self._clip: Clip | None = None
         self._failure: Exception | None = None
@@ -132,9 +201,10 @@ class _Story:
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 
-    def clip(self) -> Clip:
+    def clip(self, limits: Limits) -> Clip:
         """Wait for the first frame; raises JobError where the script fails before it."""
-        self._told.wait()
+        while not self._told.wait(_LOOKS_EVERY_S):
+            self._check(limits)
         if self._failure is not None:
             raise self._failure
         if self._clip is None:
@@ -142,6 +212,21 @@ class _Story:
             self._thread.join(_SILENCE_ENDS_S)
             raise JobError(self.error or f"the picture script ended with {self._worker.returncode}")
         return self._clip
+
+    def watch(self, process: subprocess.Popen[bytes], limits: Limits) -> None:
+        """Wait until a process has ended. Raises StalledError or CalledOffError."""
+        while True:
+            try:
+                process.wait(_LOOKS_EVERY_S)
+                return
+            except subprocess.TimeoutExpired:
+                self._check(limits)
+
+    def _check(self, limits: Limits) -> None:
+        if limits.stopped is not None and limits.stopped.is_set():
+            raise CalledOffError
+        if limits.stall_s is not None and time.monotonic() - self._moved > limits.stall_s:
+            raise StalledError(f"nothing moved for {limits.stall_s:g} s; its processes were ended")
 
     def join(self) -> None:
         """Wait until all that was said is heard; raises what went wrong in telling it on."""
@@ -162,6 +247,8 @@ class _Story:
 
     def _take(self, raw: bytes) -> None:
         event = _event(raw)
+        if event is not None:
+            self._moved = time.monotonic()
         if event is None:
             self._log.write(raw)
             self._log.flush()
@@ -177,6 +264,7 @@ class _Story:
         elif event["event"] == "error":
             self.error = event["text"]
             self.pipe_broke = bool(event.get("pipe"))
+            self.out_of_memory = bool(event.get("memory"))
 
 
 def _event(raw: bytes) -> dict[str, Any] | None:

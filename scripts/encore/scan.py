@@ -7,6 +7,7 @@ runs of frames and some stretches of sound are looked at, unless the whole is as
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ from av.rational import AVRational
 
 from encore.clock import Clock, clock_of
 from encore.colour import colours_of, sample_aspect_of, system_of
+from encore.cuts import cuts_in, sketch
 from encore.errors import RequestError
 from encore.facts import Damage, PictureFacts, Scan, SoundFacts
 from encore.frames import Frames, index_path, open_frames, opening, with_repeats
@@ -27,7 +29,7 @@ from encore.sound import sound_facts
 from encore.source import Source, open_source
 from encore.survey import survey
 
-__all__ = ["scan", "source_arguments"]
+__all__ = ["cuts_near", "scan", "source_arguments"]
 
 _SHORT_S = 0.5
 
@@ -95,6 +97,21 @@ def source_arguments(scan: Scan, work: Path | None = None) -> dict[str, object]:
         arguments["fpsnum"] = picture.rate.numerator
         arguments["fpsden"] = picture.rate.denominator
     return arguments
+
+
+def cuts_near(scan: Scan, places: Iterable[int], reach: int = 40) -> set[int]:
+    """The cuts within `reach` frames of some frames of the scan's picture."""
+    picture = scan.picture
+    if picture is None:
+        return set()
+    frames = Frames(
+        vs.core.bs.VideoSource(**source_arguments(scan), showprogress=0), None, 0, picture.rate
+    )
+    found: set[int] = set()
+    for place in places:
+        first, last = max(0, place - reach), min(len(frames), place + reach)
+        found.update(cuts_in(first, [sketch(frames.luma(n)) for n in range(first, last)]))
+    return found
 
 
 def _picture(

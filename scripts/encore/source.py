@@ -35,6 +35,8 @@ class Source:
     """Chapters to use in place of the media's own; None where the media's are right."""
     remuxed: bool = False
     """True where `media` is a lossless remux in the work folder."""
+    originals: tuple[Path, ...] = ()
+    """The files that were given, whose content says whether this is the same recording."""
 
 
 def open_source(path: str | Path, work: Path, reporter: Reporter) -> Source:
@@ -62,11 +64,13 @@ def open_source(path: str | Path, work: Path, reporter: Reporter) -> Source:
     except OSError as error:
         raise RequestError(f"cannot open {str(path)!r}: {error.strerror}") from error
     if head:
-        return Source(str(path), disc.remux_title(given, work, reporter), remuxed=True)
+        media = disc.remux_title(given, work, reporter)
+        return Source(str(path), media, remuxed=True, originals=(given,))
     if disc.is_program_stream_of_a_disc(given):
         vobs = _following(given, reporter)
-        return Source(str(path), disc.remux_vobs(vobs, work, reporter), remuxed=True)
-    return Source(str(path), given)
+        media = disc.remux_vobs(vobs, work, reporter)
+        return Source(str(path), media, remuxed=True, originals=tuple(vobs))
+    return Source(str(path), given, originals=(given,))
 
 
 def _from_folder(path: str | Path, folder: Path, work: Path, reporter: Reporter) -> Source:
@@ -76,7 +80,9 @@ def _from_folder(path: str | Path, folder: Path, work: Path, reporter: Reporter)
             f"{str(path)!r} is a folder but no DVD (it holds no VIDEO_TS); give a file, a VIDEO_TS "
             "folder or a disc image"
         )
-    return Source(str(path), disc.remux_folder(video_ts, work, reporter), remuxed=True)
+    files = tuple(sorted(inside for inside in video_ts.iterdir() if inside.is_file()))
+    media = disc.remux_folder(video_ts, work, reporter)
+    return Source(str(path), media, remuxed=True, originals=files)
 
 
 def _following(vob: Path, reporter: Reporter) -> list[Path]:

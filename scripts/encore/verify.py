@@ -7,11 +7,14 @@ stream that was to be kept is there.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.video.stream import VideoStream
 
 from encore.encode import Clip
 from encore.errors import JobError
@@ -36,6 +39,8 @@ class Expected:
     kept: dict[str, int]
     """How many kept streams of each kind."""
     chapters: int
+    pieces: tuple[tuple[int, str], ...] = ()
+    """The chunks of the picture: frames, and the SHA-256 of their packets, which were decoded."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def _verify(path: Path, expected: Expected, update: Update | None) -> Verified:
             raise JobError(f"the finished file has {chapters} chapters, not {expected.chapters}")
     frames = picture_s = worst = None
     if expected.clip is not None:
-        frames, worst = _picture(path, expected.clip, update)
+        frames, worst = _picture(path, expected.clip, expected.pieces, update)
         picture_s = float(frames / expected.clip.rate)
     samples = sound_s = None
     if expected.samples is not None:
@@ -106,26 +111,79 @@ def _check_inventory(streams: dict[str, int], expected: Expected) -> None:
             raise JobError(f"the finished file has {found} {kind} streams and should have {count}")
 
 
-def _picture(path: Path, clip: Clip, update: Update | None) -> tuple[int, float]:
-    """Decode every picture; how many there are, and the worst error of a timestamp, seconds."""
+def _picture(
+    path: Path, clip: Clip, pieces: Sequence[tuple[int, str]], update: Update | None
+) -> tuple[int, float]:
+    """How many pictures there are, and the worst error of a timestamp, seconds.
+
+    Every packet is read. Packets that are those of the chunks, bit for bit, were decoded when the
+    chunk was made; if any is not, every picture is decoded.
+    """
+    with av.open(str(path)) as container:
+        _check_picture(container.streams.video[0], clip)
+    times, same = _packets(path, clip, pieces, update)
+    if not same:
+        times = _decoded(path, clip, update)
+    if len(times) != clip.frames:
+        raise JobError(f"the finished file has {len(times)} pictures, not {clip.frames}")
+    times.sort()
+    worst = max(abs(float(at - number / clip.rate)) for number, at in enumerate(times))
+    if worst > _CLOCK_S:
+        raise JobError(f"a picture is {worst * 1000:.2f} ms off its time")
+    return len(times), worst
+
+
+def _check_picture(stream: VideoStream, clip: Clip) -> None:
+    context = stream.codec_context
+    if (context.width, context.height) != (clip.width, clip.height):
+        size = f"{context.width}x{context.height}"
+        raise JobError(f"the picture is {size}, not {clip.width}x{clip.height}")
+    if (stream.sample_aspect_ratio or Fraction(1)) != clip.sample_aspect:
+        raise JobError(f"the sample aspect is {stream.sample_aspect_ratio}")
+    for name, found, wanted in (
+        ("matrix", context.colorspace, clip.matrix),
+        ("transfer", context.color_trc, clip.transfer),
+        ("primaries", context.color_primaries, clip.primaries),
+        ("range", context.color_range, 2 if clip.full_range else 1),
+    ):
+        if wanted != 2 and int(found or 0) != wanted:
+            raise JobError(f"the picture's {name} is written as {found}, not {wanted}")
+
+
+def _packets(
+    path: Path, clip: Clip, pieces: Sequence[tuple[int, str]], update: Update | None
+) -> tuple[list[Fraction], bool]:
+    """The times of all packets of picture, and whether they are those of the chunks."""
+    times: list[Fraction] = []
+    digests, left = iter(pieces), 0
+    wanted, seen, same = "", hashlib.sha256(), bool(pieces)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        base = stream.time_base or Fraction(1, 1000)
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            if packet.pts is None:
+                raise JobError(f"picture {len(times)} of the finished file has no time")
+            times.append(packet.pts * base)
+            if left == 0:
+                same = same and seen.hexdigest() == wanted if wanted else same
+                left, wanted = next(digests, (-1, ""))
+                seen = hashlib.sha256()
+            seen.update(bytes(packet))
+            left -= 1
+            if update is not None and len(times) % 250 == 0:
+                update(len(times), clip.frames)
+    same = same and seen.hexdigest() == wanted and next(digests, None) is None
+    return times, same
+
+
+def _decoded(path: Path, clip: Clip, update: Update | None) -> list[Fraction]:
+    """The times of all pictures, each decoded."""
     times: list[Fraction] = []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        context = stream.codec_context
-        if (context.width, context.height) != (clip.width, clip.height):
-            size = f"{context.width}x{context.height}"
-            raise JobError(f"the picture is {size}, not {clip.width}x{clip.height}")
-        if (stream.sample_aspect_ratio or Fraction(1)) != clip.sample_aspect:
-            raise JobError(f"the sample aspect is {stream.sample_aspect_ratio}")
-        for name, found, wanted in (
-            ("matrix", context.colorspace, clip.matrix),
-            ("transfer", context.color_trc, clip.transfer),
-            ("primaries", context.color_primaries, clip.primaries),
-            ("range", context.color_range, 2 if clip.full_range else 1),
-        ):
-            if wanted != 2 and int(found or 0) != wanted:
-                raise JobError(f"the picture's {name} is written as {found}, not {wanted}")
         base = stream.time_base or Fraction(1, 1000)
         for frame in container.decode(stream):
             if frame.pts is None:
@@ -135,12 +193,7 @@ def _picture(path: Path, clip: Clip, update: Update | None) -> tuple[int, float]
             times.append(frame.pts * base)
             if update is not None and len(times) % 25 == 0:
                 update(len(times), clip.frames)
-    if len(times) != clip.frames:
-        raise JobError(f"{len(times)} pictures decode, of {clip.frames}")
-    worst = max(abs(float(at - number / clip.rate)) for number, at in enumerate(times))
-    if worst > _CLOCK_S:
-        raise JobError(f"a picture is {worst * 1000:.2f} ms off its time")
-    return len(times), worst
+    return times
 
 
 def _sound(path: Path) -> tuple[int, int, float]:

@@ -1,12 +1,14 @@
 """Runs a `.vpy` in a process of its own and writes one output's frames to stdout as y4m.
 
-    python -m encore.worker SCRIPT [--output N] [--facts]
+    python -m encore.worker SCRIPT [--output N] [--first A --last B] [--threads N] [--leash]
+                            [--facts]
 
 A process of its own, so that memory that VapourSynth keeps ends with the job, and a filter that
 crashes takes nothing with it. Stdout is the picture; whatever a plugin or a script prints goes to
 stderr, between the lines of JSON by which the parent follows: first `{"event": "clip", ...}`,
 then `{"event": "frames", "done": n}`, and at a failure `{"event": "error", "text": ...}`.
-Ends with 0 only when every frame was written.
+Ends with 0 only when every frame was written. With `--leash` it ends when its stdin closes, so it
+never outlives a parent that was killed.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import json
 import os
 import runpy
 import sys
+import threading
 import time
 from typing import IO
 
@@ -34,17 +37,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="encore.worker")
     parser.add_argument("script")
     parser.add_argument("--output", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--last", type=int, help="the first frame that is not taken")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--leash", action="store_true", help="end when stdin closes")
     parser.add_argument("--facts", action="store_true", help="tell the clip's facts, and end")
     arguments = parser.parse_args()
+    if arguments.leash:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     # From here on file descriptor 1 is stderr, for C code as well; the picture has its own.
     picture = os.fdopen(os.dup(1), "wb", buffering=1 << 20)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     done = 0
     try:
-        _bound_memory()
-        clip = load(arguments.script, arguments.output)
-        _tell(_facts(clip))
+        _bound(arguments.threads)
+        whole = load(arguments.script, arguments.output)
+        clip = whole[arguments.first : arguments.last]
+        _tell(_facts(whole, arguments.first))
         if arguments.facts:
             return 0
         _write_header(picture, clip)
@@ -60,9 +70,10 @@ def main() -> int:
         # The buffer cannot be flushed any more; leave without trying.
         os._exit(1)
     except (vs.Error, Exception) as error:
-        where = f"frame {done}: " if done else ""
+        where = f"frame {arguments.first + done}: " if done else ""
         sys.stderr.write(f"{error}\n")
-        _tell({"event": "error", "text": where + _last_line(error)})
+        memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
+        _tell({"event": "error", "text": where + _last_line(error), "memory": memory})
         os._exit(1)
     _tell({"event": "frames", "done": done})
     return 0
@@ -96,13 +107,24 @@ def _last_line(error: Exception) -> str:
     return lines[-1] if traced else " ".join(lines)
 
 
-def _bound_memory() -> None:
+def _end_with_parent() -> None:
+    while os.read(0, 1 << 12):
+        pass
+    os._exit(1)
+
+
+def _bound(threads: int | None) -> None:
+    """Bound memory and threads to this process's share of the machine."""
     free_mib = psutil.virtual_memory().available / 2**20
-    vs.core.max_cache_size = int(min(_CACHE_MOST_MIB, max(512, free_mib * _CACHE_SHARE)))
+    share = _CACHE_SHARE
+    if threads is not None:
+        share *= min(1.0, threads / (os.cpu_count() or 1))
+        vs.core.num_threads = threads
+    vs.core.max_cache_size = int(min(_CACHE_MOST_MIB, max(512, free_mib * share)))
 
 
-def _facts(clip: vs.VideoNode) -> dict[str, object]:
-    with clip.get_frame(0) as frame:
+def _facts(clip: vs.VideoNode, first: int) -> dict[str, object]:
+    with clip.get_frame(first) as frame:
         props = dict(frame.props)
     return {
         "event": "clip",

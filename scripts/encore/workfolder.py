@@ -1,0 +1,114 @@
+"""The folder in which a job keeps what it has made so far, and how its output gets its name."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from encore.chunked.ledger import synced
+from encore.errors import JobError, RequestError
+
+__all__ = ["alone", "checked_output", "commit", "is_held", "opened", "write"]
+
+_LOCK = "lock"
+_FULL = (28, 122)
+"""ENOSPC, EDQUOT."""
+
+
+def checked_output(output: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> Path:
+    """The output's whole path. Raises RequestError where it cannot become a file."""
+    output = Path(os.path.abspath(output))
+    if output.suffix.lower() not in suffixes:
+        raise RequestError(f"the output {output.name!r} must end in one of {', '.join(suffixes)}")
+    if output.is_dir():
+        raise RequestError(f"{output} is a folder; name a file")
+    if output.exists() and not overwrite:
+        raise RequestError(f"{output} exists; give --overwrite, or another name")
+    if not output.parent.is_dir():
+        raise RequestError(f"there is no folder {output.parent}")
+    probe = output.with_name(f".{output.stem}.encore-probe-{os.getpid()}")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RequestError(f"cannot write into {output.parent}: {error.strerror}") from error
+    return output
+
+
+@contextmanager
+def opened(work: Path, *, ours: bool) -> Iterator[None]:
+    """The work folder, removed again where a wrong request made it; else it stays, to go on from.
+
+    `ours` is False where the user named it: then its parents are made too.
+    """
+    fresh = not work.exists()
+    try:
+        work.mkdir(parents=not ours, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"cannot make the work folder {work}: {error.strerror}") from error
+    try:
+        yield
+    except RequestError:
+        if fresh:
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+    except JobError as error:
+        raise JobError(f"{error} (logs are in {work})") from error
+    except OSError as error:
+        full = "the disk is full; make room, and the same command goes on from there"
+        reason = full if error.errno in _FULL else str(error)
+        raise JobError(f"{reason} (logs are in {work})") from error
+
+
+@contextmanager
+def alone(work: Path, output: Path) -> Iterator[None]:
+    """Hold the work folder for this process; the lock goes with the process, however it ends."""
+    lock = (work / _LOCK).open("a+")
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            by = lock.read().strip()
+            who = f"another Encore ({by})" if by else "another Encore"
+            raise RequestError(f"{who} is making {output} now") from error
+        lock.seek(0)
+        lock.truncate()
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        lock.flush()
+        yield
+    finally:
+        lock.close()
+
+
+def is_held(work: Path) -> bool:
+    """Whether some process works in the folder now, as far as this machine can tell."""
+    try:
+        with (work / _LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return (work / _LOCK).exists()
+    return False
+
+
+def commit(partial: Path, output: Path, *, overwrite: bool) -> None:
+    """Give the file its name, so that after a power cut it is there whole or not at all."""
+    synced(partial)
+    if output.exists() and not overwrite:
+        raise JobError(f"{output} appeared while the job ran; give --overwrite, or another name")
+    os.replace(partial, output)
+    synced(output.parent)
+
+
+def write(path: Path, data: Any) -> None:
+    """Write JSON in one step."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
