@@ -189,6 +189,25 @@ def scan(
 
 
 @app.command()
+def encode(
+    script: Annotated[Path, typer.Argument(help="A .vpy: output 0 picture, output 1 sound.")],
+    output: Annotated[Path, typer.Argument(help=".mkv, .mp4, .mov.")],
+    preset: Annotated[str, typer.Option(help="A preset, for its encoder and its chunks.")] = "",
+    settings: Settings = [],  # noqa: B006
+    workers: Workers = None,
+    cluster: Cluster = None,
+    work: Work = None,
+    overwrite: Overwrite = False,
+    progress: Progress = "auto",
+) -> None:
+    """Encode any VapourSynth script in chunks: resumable, verified."""
+    from encore.encoding import Request, encode_script
+
+    request = Request(script, output, preset, settings, workers, cluster, work, overwrite)
+    encode_script(request, reporter(progress))
+
+
+@app.command()
 def status(
     work: Annotated[Path, typer.Argument(help="A job's work folder, or the output it makes.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,

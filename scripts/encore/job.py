@@ -41,7 +41,7 @@ from encore.scan import cuts_near, scan
 from encore.script import FrameRange, has_fields, output_rate, picture_script, uses_network
 from encore.source import Source, open_source
 from encore.verify import Expected, Verified, verify
-from encore.workfolder import alone, checked_output, commit, opened, write
+from encore.workfolder import alone, checked_output, commit, opened, partial_of, write
 
 __all__ = ["Request", "Result", "parse_range", "prepare", "remaster"]
 
@@ -125,7 +125,7 @@ def remaster(request: Request, reporter: Reporter) -> Result:
         name, preset = prepare(found, request.preset, request.settings, reporter)
         job = _Job(request, reporter, work, found, name, preset, content, took_s=took)
         _tell_damage(job)
-        partial = output.with_name(f".{output.stem}.encore-partial-{os.getpid()}{output.suffix}")
+        partial = partial_of(output)
         try:
             made = _make(job, source, output, partial)
             with _timed(job.took_s, "verify"), reporter.stage("verify", unit="frames") as update:

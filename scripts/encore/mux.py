@@ -74,7 +74,7 @@ def chapters_within(
 
 
 def mux(
-    scan: Scan,
+    scan: Scan | None,
     plan: Plan,
     *,
     picture: Sequence[tuple[Path, int]],
@@ -91,6 +91,7 @@ def mux(
 ) -> None:
     """Write `target` from the rendered picture, the mastered sound and the kept streams.
 
+    Without a `scan` there is no source, and nothing of it is kept.
     `picture` is its chunks in their order, each with its frames, at `rate` frames a second; none
     where there is no picture.
     `start_s` is the source's time of output time 0, and `duration_s` the output's length: kept
@@ -110,22 +111,26 @@ def mux(
         inputs += ["-i", str(sound)]
         arguments += ["-map", f"{count}:a:0"]
         count += 1
-    inputs += ["-itsoffset", f"{-start_s:.9f}", "-i", scan.media]
-    source, count = count, count + 1
+    source = count
+    if scan is not None:
+        inputs += ["-itsoffset", f"{-start_s:.9f}", "-i", scan.media]
+        count += 1
     notes = work / "chapters.ffmeta"
     notes.write_text(_chapter_notes(chapters), encoding="utf-8")
     inputs += ["-i", str(notes)]
     for stream in plan.kept:
         arguments += ["-map", f"{source}:{stream.index}"]
-    arguments += ["-c", "copy", "-map_metadata", str(source), "-map_chapters", str(count)]
-    if picture and scan.picture is not None:
+    arguments += ["-c", "copy", "-map_chapters", str(count)]
+    arguments += ["-map_metadata", str(source if scan is not None else -1)]
+    if picture and scan is not None and scan.picture is not None:
         shown = next(s for s in scan.streams if s.index == scan.picture.stream)
         arguments += ["-disposition:v:0", "default"]
         arguments += _tags("v:0", shown.title, shown.language)
     sounds = 0
     if sound is not None:
         arguments += sound_arguments(settings, suffix, "a:0")
-        arguments += _tags("a:0", "Mastered by Encore", mastered.language if mastered else None)
+        title = "Mastered by Encore" if scan is not None else None
+        arguments += _tags("a:0", title, mastered.language if mastered else None)
         arguments += ["-disposition:a:0", "default"]
         sounds = 1
     subtitles = 0

@@ -35,12 +35,14 @@ __all__ = [
     "StalledError",
     "clip_of",
     "count_frames",
+    "event_of",
     "render",
     "run",
 ]
 
 _SILENCE_ENDS_S = 10.0
 _LOOKS_EVERY_S = 0.25
+_KILLED = "was killed, as happens where memory runs out"
 _WORKER_STREAMS: dict[str, Any] = {
     # Held by us and never written to: the worker ends when it closes, however we end.
     "stdin": subprocess.PIPE,
@@ -112,7 +114,9 @@ def render(
             worker.stdout.close()
             story.watch(encoder, limits)
             encoded = encoder.returncode
-            if encoded != 0:
+            # Frames that cease fail the encoder as well: what the worker died of comes first.
+            by_itself = encoded == 0 or worker.poll() is not None
+            if not by_itself:
                 stop(worker)
             story.watch(worker, limits)
             rendered = worker.returncode
@@ -120,9 +124,11 @@ def render(
     if story.error is not None and not story.pipe_broke:
         kind = OutOfMemoryError if story.out_of_memory else JobError
         raise kind(f"the picture failed at {story.error}" if story.begun else story.error)
-    if encoded == 0 and rendered == -signal.SIGKILL:
-        raise OutOfMemoryError("the picture's process was killed, as happens where memory runs out")
-    if encoded != 0:
+    if by_itself and rendered == -signal.SIGKILL:
+        raise OutOfMemoryError(f"the picture's process {_KILLED}")
+    if encoded == -signal.SIGKILL:
+        raise OutOfMemoryError(f"the encoder {_KILLED}")
+    if encoded != 0 and (rendered >= 0 or not by_itself):
         raise JobError(f"the encoder failed (exit {encoded}): {last_words(log)}")
     if rendered != 0:
         raise JobError(f"the picture's process died (exit {rendered}): {last_words(log)}")
@@ -210,6 +216,8 @@ class _Story:
         if self._clip is None:
             self._worker.wait()
             self._thread.join(_SILENCE_ENDS_S)
+            if self._worker.returncode == -signal.SIGKILL:
+                raise OutOfMemoryError(f"the picture's process {_KILLED}")
             raise JobError(self.error or f"the picture script ended with {self._worker.returncode}")
         return self._clip
 
@@ -246,7 +254,7 @@ class _Story:
         self._told.set()
 
     def _take(self, raw: bytes) -> None:
-        event = _event(raw)
+        event = event_of(raw)
         if event is not None:
             self._moved = time.monotonic()
         if event is None:
@@ -267,7 +275,8 @@ class _Story:
             self.out_of_memory = bool(event.get("memory"))
 
 
-def _event(raw: bytes) -> dict[str, Any] | None:
+def event_of(raw: bytes) -> dict[str, Any] | None:
+    """A line of a worker as the event that it tells; None where it is something else."""
     if not raw.startswith(b'{"event"'):
         return None
     try:

@@ -18,15 +18,17 @@ import json
 import os
 import runpy
 import sys
-import threading
 import time
+from collections.abc import Mapping
 from typing import IO
 
 import numpy as np
 import psutil
 import vapoursynth as vs
 
-__all__ = ["main"]
+from encore.leash import hold
+
+__all__ = ["last_line", "load", "main", "run_script", "tell"]
 
 _TELL_EVERY_S = 0.25
 _CACHE_SHARE, _CACHE_MOST_MIB = 0.25, 8192
@@ -44,7 +46,7 @@ def main() -> int:
     parser.add_argument("--facts", action="store_true", help="tell the clip's facts, and end")
     arguments = parser.parse_args()
     if arguments.leash:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        hold()
     # From here on file descriptor 1 is stderr, for C code as well; the picture has its own.
     picture = os.fdopen(os.dup(1), "wb", buffering=1 << 20)
     os.dup2(2, 1)
@@ -54,7 +56,7 @@ def main() -> int:
         _bound(arguments.threads)
         whole = load(arguments.script, arguments.output)
         clip = whole[arguments.first : arguments.last]
-        _tell(_facts(whole, arguments.first))
+        tell(_facts(whole, arguments.first))
         if arguments.facts:
             return 0
         _write_header(picture, clip)
@@ -63,26 +65,25 @@ def main() -> int:
             _write_frame(picture, frame)
             if time.monotonic() - told > _TELL_EVERY_S:
                 told = time.monotonic()
-                _tell({"event": "frames", "done": done})
+                tell({"event": "frames", "done": done})
         picture.close()
     except BrokenPipeError:
-        _tell({"event": "error", "text": f"nobody took frame {done}", "pipe": True})
+        tell({"event": "error", "text": f"nobody took frame {done}", "pipe": True})
         # The buffer cannot be flushed any more; leave without trying.
         os._exit(1)
     except (vs.Error, Exception) as error:
         where = f"frame {arguments.first + done}: " if done else ""
         sys.stderr.write(f"{error}\n")
         memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
-        _tell({"event": "error", "text": where + _last_line(error), "memory": memory})
+        tell({"event": "error", "text": where + last_line(error), "memory": memory})
         os._exit(1)
-    _tell({"event": "frames", "done": done})
+    tell({"event": "frames", "done": done})
     return 0
 
 
 def load(script: str, output: int) -> vs.VideoNode:
     """Output `output` of a script. Raises vs.Error where it has no such constant video output."""
-    runpy.run_path(script, run_name="__vapoursynth__")
-    outputs = vs.get_outputs()
+    outputs = run_script(script)
     if output not in outputs:
         raise vs.Error(f"the script sets no output {output}")
     found = outputs[output]
@@ -98,19 +99,19 @@ def load(script: str, output: int) -> vs.VideoNode:
     return clip
 
 
-def _last_line(error: Exception) -> str:
+def run_script(script: str) -> Mapping[int, object]:
+    """Run a script; its outputs by number."""
+    runpy.run_path(script, run_name="__vapoursynth__")
+    return vs.get_outputs()  # type: ignore[no-any-return]
+
+
+def last_line(error: Exception) -> str:
     """What an error says; where it brings a whole trace along, the line that it ends with."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
     traced = any(line.startswith("Traceback") for line in lines)
     return lines[-1] if traced else " ".join(lines)
-
-
-def _end_with_parent() -> None:
-    while os.read(0, 1 << 12):
-        pass
-    os._exit(1)
 
 
 def _bound(threads: int | None) -> None:
@@ -162,7 +163,8 @@ def _write_frame(picture: IO[bytes], frame: vs.VideoFrame) -> None:
         picture.write(np.ascontiguousarray(np.asarray(frame[plane])).data)
 
 
-def _tell(event: dict[str, object]) -> None:
+def tell(event: dict[str, object]) -> None:
+    """Tell the parent something, as a line of JSON."""
     # One write, so that a line of JSON is never cut by what another thread prints.
     os.write(2, (json.dumps(event) + "\n").encode())
 

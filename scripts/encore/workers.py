@@ -58,7 +58,7 @@ def start(
             command += ["--name", f"{os.uname().nodename.partition('.')[0]}-{os.getpid()}-{number}"]
             processes.append(
                 running.enter_context(
-                    spawned(command, env=os.environ | own, stdin=subprocess.DEVNULL,
+                    spawned(command, env=os.environ | own, stdin=subprocess.PIPE,
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                 )
             )  # fmt: skip
@@ -81,7 +81,7 @@ def _scheduler(host: str, scratch: Path, reporter: Reporter) -> Iterator[str]:
     try:
         with (
             log.open("wb") as said,
-            spawned(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as process,
+            spawned(command, stdin=subprocess.PIPE, stdout=said, stderr=said) as process,
         ):
             deadline = time.monotonic() + _STARTS_WITHIN_S
             while not target.exists():
@@ -96,4 +96,4 @@ def _scheduler(host: str, scratch: Path, reporter: Reporter) -> Iterator[str]:
 
 
 def _dask(what: str) -> list[str]:
-    return [sys.executable, "-m", f"distributed.cli.dask_{what}"]
+    return [sys.executable, "-m", "encore.leash", f"distributed.cli.dask_{what}"]

@@ -15,7 +15,7 @@ from typing import Any
 from encore.chunked.ledger import synced
 from encore.errors import JobError, RequestError
 
-__all__ = ["alone", "checked_output", "commit", "is_held", "opened", "write"]
+__all__ = ["alone", "checked_output", "commit", "is_held", "opened", "partial_of", "write"]
 
 _LOCK = "lock"
 _FULL = (28, 122)
@@ -105,6 +105,11 @@ def commit(partial: Path, output: Path, *, overwrite: bool) -> None:
         raise JobError(f"{output} appeared while the job ran; give --overwrite, or another name")
     os.replace(partial, output)
     synced(output.parent)
+
+
+def partial_of(output: Path) -> Path:
+    """Where the output is written until it is verified: beside it, so that a rename is all."""
+    return output.with_name(f".{output.stem}.encore-partial-{os.getpid()}{output.suffix}")
 
 
 def write(path: Path, data: Any) -> None:

@@ -260,6 +260,23 @@ def test_out_of_memory_halves_the_batch_then_tiles_and_says_so_once(caplog):
     ]
 
 
+def test_tiles_can_be_asked_for_from_the_start(monkeypatch, caplog):
+    clip = textured(length=4, width=320, height=256)
+    plain = whole(chain(clip, [Convolve()], batch=4))
+    monkeypatch.setenv("VSENCORE_TILE_PX", "128")
+    with caplog.at_level(logging.WARNING, logger="vsencore"):
+        small = whole(chain(clip, [Hungry(190 * 190)], batch=4))
+    assert worst(plain, small) <= 1
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("given", ["large", "4", "-64"])
+def test_a_tile_that_is_none_is_an_error(monkeypatch, given):
+    monkeypatch.setenv("VSENCORE_TILE_PX", given)
+    with pytest.raises(vs.Error, match="VSENCORE_TILE_PX must be"):
+        chain(textured(), [Convolve()])
+
+
 def test_a_picture_that_never_fits_is_an_error_and_no_hang():
     clip = chain(textured(), [Hungry(10)])
     with pytest.raises(vs.Error, match="made up"):

@@ -29,7 +29,7 @@ from encore.progress import Board, Reporter, StageMeter, clock, size
 __all__ = ["Interrupted", "Limits", "work_off"]
 
 _TICK_S = 0.5
-_FIRST_TILE_PX = 256
+_FIRST_TILE_PX, _LAST_TILE_PX = 256, 64
 _FORECAST_AFTER = 2
 """Chunks: the first is often a dark stage before the show."""
 
@@ -141,7 +141,9 @@ def _heard(events: queue.SimpleQueue[Event]) -> Iterator[Event]:
 
 
 def _begin(work: _Work) -> None:
-    while work.waiting and not work.ending and len(work.under_way) < work.crew.hands:
+    while work.waiting and len(work.under_way) < work.crew.hands:
+        if work.ending or work.presses:
+            return
         task = work.tasks[work.waiting[0]]
         left = sum(work.tasks[key].frames - work.chunk(key).done for key in work.under_way)
         why = work.forecast.must_wait(task.frames, left) if work.limits.waits_for_disk else ""
@@ -216,16 +218,18 @@ def _try_again(work: _Work, event: Failed) -> None:
         if not made and len(work.failed) > work.crew.hands:
             work.ending = work.ending or "no chunk succeeds"
         return
+    work.waiting.insert(0, event.key)
+    if work.ending or work.presses:
+        return
     if failure.kind == "memory":
         _take_less(work, event.key)
-    work.waiting.insert(0, event.key)
     work.reporter.warn(f"chunk {chunk.number} is tried again: {failure.text}")
 
 
 def _take_less(work: _Work, key: str) -> None:
     """After memory ran out: smaller tiles for this chunk, and one chunk less at a time."""
     task = work.tasks[key]
-    tile = _FIRST_TILE_PX if task.tile_px is None else max(64, task.tile_px // 2)
+    tile = _FIRST_TILE_PX if task.tile_px is None else max(_LAST_TILE_PX, task.tile_px // 2)
     work.tasks[key] = replace(task, tile_px=tile)
     fewer = work.crew.fewer()
     work.state.lanes = work.crew.hands

@@ -129,7 +129,7 @@ def now_of(work: Path) -> State:
     except OSError as error:
         reason = "is no work folder, or its picture has not begun"
         raise RequestError(f"{work} {reason} (it has no {_SNAPSHOT})") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RequestError(f"{work / _SNAPSHOT} cannot be read: {error}") from error
 
 
@@ -167,7 +167,8 @@ def shown(state: State) -> RenderableType:
                 str(chunk.number),
                 clock(float(chunk.first / rate)),
                 clock(float(chunk.last / rate)),
-                chunk.worker if chunk.stand == "working" else chunk.said,
+                # As text: an encoder's last words have brackets, which rich would take for markup.
+                Text(chunk.worker if chunk.stand == "working" else chunk.said),
                 f"{100 * chunk.done / (chunk.last - chunk.first):.0f} %",
                 "" if chunk.fps is None else f"{chunk.fps:.1f}",
                 str(chunk.attempts),

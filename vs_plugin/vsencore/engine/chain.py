@@ -287,8 +287,8 @@ class _Runner:
 
     def __init__(self, stage: Stage, place: Place) -> None:
         self._stage, self._place = stage, place
-        self._bites: int | None = None
-        self._tile_px: int | None = None
+        self._tile_px = place.tile_px
+        self._bites = None if self._tile_px is None else 1
 
     def __call__(self, windows: Tensor) -> Made:
         while True:
@@ -307,7 +307,8 @@ class _Runner:
         height, width = windows.shape[-2:]
         padded, (higher, wider) = self._padded(windows), growth(self._stage)
         tall, wide = padded.shape[-2:]
-        result = self._stage.run(padded) if self._tile_px is None else self._tiled(padded)
+        fits = self._tile_px is None or self._tile_px >= max(tall, wide)
+        result = self._stage.run(padded) if fits else self._tiled(padded)
         if (tall, wide) == (height, width):
             return result
         if isinstance(result, Tensor):

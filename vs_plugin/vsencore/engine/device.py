@@ -1,6 +1,7 @@
 """Where a chain runs, in which precision, and in how large bites."""
 
 import logging
+import os
 from dataclasses import dataclass
 
 import psutil
@@ -15,6 +16,7 @@ logger = logging.getLogger("vsencore")
 _MIB = 2**20
 _CPU_SHARE, _DEVICE_SHARE = 0.15, 0.5
 _MOST_BATCH = 8
+_SMALLEST_TILE_PX = 32
 # What a network keeps alive at once, in planes of its largest picture: features, their sum with a
 # residual, and the output before and after its rearrangement. Measured on a 64-feature Compact.
 _ALIVE_PLANES = 220
@@ -28,6 +30,8 @@ class Place:
     dtype: torch.dtype
     cache_bytes: int
     work_bytes: int
+    tile_px: int | None = None
+    """Stages work in tiles of this side from the start; None is whole pictures while they fit."""
 
     def batch(self, height: int, width: int) -> int:
         """How many frames of this size (the stages' largest result) are filtered at once.
@@ -43,11 +47,12 @@ class Place:
 def place(name: str, stages: list[Stage], precision: str = "auto") -> Place:
     """Resolve a device's name and choose a precision that every stage stands.
 
+    `$VSENCORE_TILE_PX` asks for tiles from the start: for who ran out of memory before.
     `name` is "auto", "cpu", "cuda", "cuda:N" or "mps"; `precision` is "auto", "fp32", "bf16" or
     "fp16". Raises ValueError for what is not there.
     """
     device = _device(name)
-    return Place(device, _dtype(device, stages, precision), *_memory(device))
+    return Place(device, _dtype(device, stages, precision), *_memory(device), _tile_px())
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -102,6 +107,17 @@ def _check_stands(stages: list[Stage], precision: str, names: dict[str, torch.dt
                 f'precision "{precision}" is not for stage {number}, {type(stage).__name__},'
                 f' which stands {may}; "auto" chooses'
             )
+
+
+def _tile_px() -> int | None:
+    given = os.environ.get("VSENCORE_TILE_PX", "")
+    if not given:
+        return None
+    if not given.isdigit() or int(given) < _SMALLEST_TILE_PX:
+        raise ValueError(
+            f"VSENCORE_TILE_PX must be a number of {_SMALLEST_TILE_PX} or more, not {given!r}"
+        )
+    return int(given)
 
 
 def _memory(device: torch.device) -> tuple[int, int]:
