@@ -29,6 +29,7 @@ __all__ = ["Bandwidth", "BandwidthFinder", "BandwidthRepair"]
 type _Array = npt.NDArray[np.float64]
 
 _BAND_HZ = 125.0
+_AT_ONCE = 25  # windows; always as many, for a transform's last bits depend on its company
 _WINDOW_S = 0.04
 _FEWEST_WINDOWS = 75  # three seconds
 _LOWEST_HZ, _HIGHEST_HZ = 3500.0, 19000.0
@@ -72,7 +73,7 @@ class BandwidthFinder:
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         self._size = round(_WINDOW_S * sample_rate_hz)
         self._nyquist_hz = sample_rate_hz / 2
-        self._windows = Windows(self._size, 0, 0, channels)
+        self._seconds = Windows(_AT_ONCE * self._size, 0, 0, channels)
         hann = scipy.signal.windows.hann(self._size, sym=False)
         self._hann = hann * np.sqrt(2 / (self._size * np.square(hann).sum()))
         self._bins = round(_BAND_HZ * _WINDOW_S)
@@ -82,17 +83,13 @@ class BandwidthFinder:
 
     def add(self, block: Block) -> None:
         """Take a block."""
-        for window in self._windows.push(block):
-            spectra = scipy.fft.rfft(window.T * self._hann, axis=1)
-            power = np.square(np.abs(spectra[:, : self._bands * self._bins])).sum(axis=0)
-            level = 10 * np.log10(power.reshape(self._bands, -1).sum(axis=1) + 1e-30)
-            if level.max() > _SILENT_DB:
-                steps = np.clip(level - _FLOOR_DB, 0, _STEPS - 1).astype(np.int64)
-                self._counts[np.arange(self._bands), steps] += 1
-                self._heard += 1
+        for second in self._seconds.push(block):
+            self._count(second, _AT_ONCE)
 
     def finish(self) -> Bandwidth:
         """The bandwidth of the stream, which has ended."""
+        for second, real in self._seconds.finish():
+            self._count(second, real // self._size)
         if self._heard < _FEWEST_WINDOWS:
             return Bandwidth(None, _FLATTEST_DB, 0.0)
         reached = np.cumsum(self._counts, axis=1) >= _FRACTION * self._heard
@@ -109,6 +106,19 @@ class BandwidthFinder:
         on = level[best - _FAR : best + _NEAR] >= _plateau(level, best) - _UNDER_DB
         edge = best - _FAR + int(np.flatnonzero(on)[-1]) + 1
         return Bandwidth(edge * _BAND_HZ, _slope(level, edge), drop)
+
+    def _count(self, second: Block, real: int) -> None:
+        """Hear the first `real` windows of a second."""
+        windows = second.reshape(_AT_ONCE, self._size, -1).swapaxes(1, 2)
+        spectra = scipy.fft.rfft(windows * self._hann, axis=2)[:real]
+        used = spectra[:, :, : self._bands * self._bins]
+        power = (np.square(used.real) + np.square(used.imag)).sum(axis=1)
+        bands = power.reshape(real, self._bands, self._bins).sum(axis=2)
+        level = 10 * np.log10(bands + 1e-30)
+        level = level[level.max(axis=1) > _SILENT_DB]
+        steps = np.clip(level - _FLOOR_DB, 0, _STEPS - 1).astype(np.int64)
+        np.add.at(self._counts, (np.arange(self._bands), steps), 1)
+        self._heard += len(level)
 
 
 class BandwidthRepair:

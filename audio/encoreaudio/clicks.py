@@ -6,7 +6,8 @@ single false sample), stands far out of its neighbourhood at a click. What stand
 only if the wave goes on behind it as if nothing had been: with the false samples put right the
 error must fall back to what it is around. A drum or a plucked string fails that, for the sound
 behind the attack cannot be foretold from the sound before it, and so does a voice or a trumpet,
-whose pulses come again within hundredths of a second.
+whose pulses come again within hundredths of a second. Most windows hold nothing of the kind, which
+is seen for many of them at once; only the others are looked at one by one.
 
 The false samples are then estimated with a long predictor fitted around them, as music plus a
 disturbance whose variance is learned sample by sample, so that a repair shrinks to nothing where
@@ -19,10 +20,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import scipy.fft
 from scipy.ndimage import maximum_filter1d, percentile_filter, uniform_filter1d
 
-from .prediction import Model, Places, Plane, error_filter
+from .prediction import Model, Places, Plane, error_filters
 from .signal import Block, joined
 from .window import Windows
 
@@ -44,7 +46,7 @@ _CRACKLE_PER_S = 10.0
 _CRACKLE_MEMORY_S = 2.0
 # Times the fifth-highest peak of the 60 ms around: pulses of a voice are each other's measure.
 _ALONE = 1.5
-_AROUND_BLOCKS = 25
+_AROUND_BLOCKS, _OTHERS_PERCENT = 25, 80
 _EDGE = 4.0  # times the error's scale, both from before and from behind
 _RETURNS = 6.0  # times the error's variance around: what may be left after the repair
 _ATTACK = 10.0  # times the error's variance before: behind it something new sounds
@@ -53,6 +55,10 @@ _FAINTEST = 1e-4  # -80 dBFS: below it a click is not heard, and a last bit's st
 _PASSES = 3
 _LEARNING_ROUNDS = 5
 _MOST_PLACES = 1000
+_AT_ONCE = 8  # planes: what stays in a processor's cache
+
+type _Singles = npt.NDArray[np.float32]
+type _Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ class ClickRepair:
         around = _AROUND_UNITS * unit
         self._windows = Windows(_HOP_UNITS * unit, around, around, channels, edge="mirror")
         # A click may reach beyond its window's middle; the next window goes on from the repair.
-        self._mended: Block = np.zeros((0, channels))
+        self._mended: Block | None = None
         self._density = np.zeros(channels)  # clicks a second, lately
         self._fading = np.exp(-self._windows.hop / sample_rate_hz / _CRACKLE_MEMORY_S)
         self._frames = 0
@@ -106,32 +112,51 @@ class ClickRepair:
         """Take a block (frames, channels); give what is ready."""
         if not self._amount:
             return block
-        return joined(
-            [self._cleaned(window, self._windows.hop) for window in self._windows.push(block)],
-            self._channels,
-        )
+        return self._all_cleaned([(held, self._windows.hop) for held in self._windows.push(block)])
 
     def flush(self) -> Block:
         """The rest of the stream."""
+        return self._all_cleaned(list(self._windows.finish()))
+
+    def _all_cleaned(self, windows: list[tuple[Block, int]]) -> Block:
+        suspects = self._surgeon.suspects([window for window, _ in windows], self._windows.before)
         return joined(
-            [self._cleaned(window, real) for window, real in self._windows.finish()],
+            [
+                self._cleaned(window, real, suspect)
+                for (window, real), suspect in zip(windows, suspects, strict=True)
+            ],
             self._channels,
         )
 
-    def _cleaned(self, window: Block, real: int) -> Block:
+    def _cleaned(self, window: Block, real: int, suspect: _Flags) -> Block:
         before, hop = self._windows.before, self._windows.hop
         dry = window[before : before + real]
+        counts = np.zeros(self._channels)
+        if self._mended is None and not suspect.any():
+            self._pass(real, counts)
+            return dry
         wet = np.array(window.T, order="C")
-        wet[:, : len(self._mended)] = self._mended.T
+        if self._mended is not None:
+            wet[:, : len(self._mended)] = self._mended.T
         if np.isfinite(wet).all():
             for channel, plane in enumerate(wet):
-                self._clean(plane, channel, real)
-        self._mended = wet[:, hop : hop + before + self._surgeon.longest].T
-        self._frames += real
+                if suspect[channel] or self._mended is not None:
+                    counts[channel] = self._clean(plane, channel, real)
+        reach = slice(hop, hop + before + self._surgeon.longest)
+        self._mended = wet[:, reach].T if counts.any() else None
+        self._pass(real, counts)
         middle: Block = dry + self._amount * (wet[:, before : before + real].T - dry)
         return middle
 
-    def _clean(self, plane: Plane, channel: int, real: int) -> None:
+    def _pass(self, frames: int, counts: Plane) -> None:
+        """Go on by so many frames, in which each channel had so many clicks."""
+        self._frames += frames
+        self.repaired += int(counts.sum())
+        lately = counts * self._rate / self._windows.hop
+        self._density += (1 - self._fading) * (lately - self._density)
+
+    def _clean(self, plane: Plane, channel: int, real: int) -> int:
+        """Repair a channel's window in place; how many clicks it had."""
         crackle = self._density[channel] > _CRACKLE_PER_S
         least = _OUTSTANDING_IN_CRACKLE if crackle else _OUTSTANDING
         before = self._windows.before
@@ -146,9 +171,7 @@ class ClickRepair:
                 self.places.append(
                     Click(float(at_s), channel, int(last - first + 1), round(height, 5))
                 )
-        self.repaired += count
-        lately = count * self._rate / self._windows.hop
-        self._density[channel] += (1 - self._fading) * (lately - self._density[channel])
+        return count
 
 
 class ClickFinder:
@@ -182,6 +205,39 @@ class _Surgeon:
         self.longest = round(_LONGEST_S * sample_rate_hz)
         self._join = max(4, round(_JOIN_S * sample_rate_hz))
         self._margin = self._join // 4
+
+    def suspects(self, windows: Sequence[Block], before: int) -> list[_Flags]:
+        """For each window (frames, channels) the channels that may hold a click.
+
+        Looked at is what lies at least `before` from the window's ends. Where `operate` would find
+        anything by itself, with whichever measure, the channel is among them.
+        """
+        if not windows:
+            return []
+        size, channels = windows[0].shape
+        planes = np.array([window.T for window in windows], dtype=np.float32).reshape(-1, size)
+        parts = [planes[at : at + _AT_ONCE] for at in range(0, len(planes), _AT_ONCE)]
+        flags = np.concatenate([self._suspect(part, before) for part in parts])
+        return list(flags.reshape(-1, channels))
+
+    def _suspect(self, planes: _Singles, before: int) -> _Flags:
+        """Of planes (planes, samples) those that may hold a click."""
+        half = self._unit // 2
+        error = _matched_errors(planes, self._short).reshape(len(planes), -1, half)
+        peaks = error.max(axis=2)
+        asked = np.arange(before // half, peaks.shape[1] - before // half)
+        around = asked[:, np.newaxis] - _AROUND_BLOCKS // 2 + np.arange(_AROUND_BLOCKS)
+        rank = _AROUND_BLOCKS * _OTHERS_PERCENT // 100
+        others = np.partition(peaks[:, around], rank, axis=2)[:, :, rank]
+        # The scale takes longest to find, so only where it is still asked for.
+        plane, cell = np.nonzero(peaks[:, asked] > _ALONE * others)
+        top = peaks[plane, asked[cell]]
+        near = asked[cell, np.newaxis] // 2 + np.arange(-1, 2)
+        units = error.reshape(len(planes), -1, self._unit)[plane[:, np.newaxis], near]
+        scale = np.median(units, axis=2).max(axis=1) / 0.6745
+        flags = np.zeros(len(planes), dtype=np.bool_)
+        flags[plane[top > _OUTSTANDING_IN_CRACKLE * scale]] = True
+        return flags
 
     def operate(
         self, plane: Plane, start: int, end: int, least: float
@@ -227,19 +283,10 @@ class _Surgeon:
 
     def _outstanding(self, plane: Plane, start: int, end: int, least: float) -> Places:
         """Where the matched error stands out, highest first."""
-        size = len(plane)
-        spectrum = scipy.fft.rfft(plane.astype(np.float32))
-        # A Hann window, by its three lines in the spectrum.
-        seen = spectrum[1:-1] - 0.5 * (spectrum[:-2] + spectrum[2:])
-        power = np.pad(seen.real**2 + seen.imag**2, 1)
-        lags = scipy.fft.irfft(power, size)[: self._short + 1].astype(np.float64)
-        if lags[0] <= 0:
-            return np.zeros(0, np.intp)
-        response = scipy.fft.rfft(error_filter(lags).astype(np.float32), size)
-        error = np.abs(scipy.fft.irfft(spectrum * (response.real**2 + response.imag**2), size))
+        error = _matched_errors(plane.astype(np.float32)[np.newaxis], self._short)[0]
         scale = np.median(error.reshape(-1, self._unit), axis=1) / 0.6745
         peaks = error.reshape(-1, self._unit // 2).max(axis=1)
-        others = percentile_filter(peaks, 80, _AROUND_BLOCKS)
+        others = percentile_filter(peaks, _OTHERS_PERCENT, _AROUND_BLOCKS)
         bar = np.maximum(np.repeat(least * maximum_filter1d(scale, 3), 2), _ALONE * others).repeat(
             self._unit // 2
         )[start:end]
@@ -317,6 +364,30 @@ class _Surgeon:
             for side in (filled[first - reach : first], filled[last + 1 : last + 1 + reach])
         )
         return before, behind
+
+
+def _matched_errors(planes: _Singles, order: int) -> _Singles:
+    """The prediction error of planes (planes, samples), filtered back, without its sign.
+
+    Always as many are transformed, for the last bits depend on the company, and the filters of a
+    deep bass on the last bits.
+    """
+    count, size = planes.shape
+    filled = np.zeros((_AT_ONCE, size), dtype=np.float32)
+    filled[:count] = planes
+    spectra = scipy.fft.rfft(filled)
+    # A Hann window, by its three lines in the spectrum.
+    seen = spectra[:, 1:-1] - np.float32(0.5) * (spectra[:, :-2] + spectra[:, 2:])
+    squares = np.square(seen.view(np.float32))
+    power = np.zeros(spectra.shape, dtype=np.float32)
+    np.add(squares[:, ::2], squares[:, 1::2], out=power[:, 1:-1])
+    lags = scipy.fft.irfft(power, size)[:, : order + 1].astype(np.float64)
+    responses = scipy.fft.rfft(error_filters(lags).astype(np.float32), size)
+    spectra *= responses.real**2 + responses.imag**2
+    errors: _Singles = scipy.fft.irfft(spectra, size)
+    np.abs(errors, out=errors)
+    errors[lags[:, 0] <= 0] = 0.0
+    return errors[:count]
 
 
 def _denied(model: Model, sound: Plane) -> Plane:

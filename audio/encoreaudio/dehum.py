@@ -18,7 +18,8 @@ import scipy.signal
 
 from .hum import Hum
 from .humfit import FRAME_S, HumFit, fit
-from .signal import Block, joined
+from .signal import Block
+from .waiting import Waiting
 from .window import Windows
 
 __all__ = ["HumRepair"]
@@ -58,6 +59,7 @@ class HumRepair:
         self._tail: Block | None = None
         self._ramp = ((np.arange(self._fade) + 0.5) / self._fade)[:, np.newaxis]
         self._waiting: deque[Block] = deque()
+        self._done = Waiting(channels)
         self._power = 0.0
         self._frames = 0
         self.lowest_hz = self.highest_hz = hum.frequency_hz
@@ -81,22 +83,23 @@ class HumRepair:
         if not self._amount or not len(block):
             return block
         self._waiting.append(block)
-        parts = []
         for low in self._rates.down(block):
-            for stretch in self._stretches.push(low):
-                parts += self._without(self._rates.up(self._played(stretch, self._stretches.hop)))
-        return joined(parts, self._channels)
+            self._push(low)
+        # What is done in a burst leaves as it came, so that whoever follows has work all the time.
+        return self._done.take(min(len(self._done), len(block)))
 
     def flush(self) -> Block:
         """The rest of the stream."""
-        parts = []
         for low in self._rates.down_rest():
-            for stretch in self._stretches.push(low):
-                parts += self._without(self._rates.up(self._played(stretch, self._stretches.hop)))
+            self._push(low)
         for stretch, real in self._stretches.finish():
-            parts += self._without(self._rates.up(self._played(stretch, real)))
-        parts += self._without(self._rates.up_rest())
-        return joined(parts, self._channels)
+            self._take_out(self._rates.up(self._played(stretch, real)))
+        self._take_out(self._rates.up_rest())
+        return self._done.take(len(self._done))
+
+    def _push(self, low: Block) -> None:
+        for stretch in self._stretches.push(low):
+            self._take_out(self._rates.up(self._played(stretch, self._stretches.hop)))
 
     def _played(self, stretch: Block, real: int) -> Block:
         """The hum of a stretch's middle, at the low rate."""
@@ -164,18 +167,16 @@ class HumRepair:
         self.highest_hz = max(high, self.highest_hz) if self._followed else high
         self._followed = True
 
-    def _without(self, hums: list[Block]) -> list[Block]:
-        """As much of what waits as there is hum for, without it."""
-        parts = []
+    def _take_out(self, hums: list[Block]) -> None:
+        """Take the hum out of as much of what waits as there is hum for."""
         for hum in hums:
             while len(hum) and self._waiting:
                 block = self._waiting.popleft()
                 if len(block) > len(hum):
                     self._waiting.appendleft(block[len(hum) :])
                     block = block[: len(hum)]
-                parts.append(block - self._amount * hum[: len(block)])
+                self._done.put(block - self._amount * hum[: len(block)])
                 hum = hum[len(block) :]
-        return parts
 
 
 class _Rates:
@@ -228,9 +229,12 @@ class _Rates:
 
     def _lowered(self, window: Block) -> Block:
         spectrum = scipy.fft.rfft(window, axis=0) * self._response
-        passed = scipy.fft.irfft(spectrum, self._size, axis=0)
-        low: Block = passed[self._half : self._size - self._half : self.factor]
-        return low
+        # To leave samples out is to fold the spectrum.
+        whole = np.concatenate((spectrum, spectrum[(self._size - 1) // 2 : 0 : -1].conj()))
+        folded = whole.reshape(self.factor, -1, window.shape[1]).mean(axis=0)
+        size = len(folded)
+        low: Block = scipy.fft.irfft(folded[: size // 2 + 1], size, axis=0)
+        return low[self._reach : size - self._reach]
 
     def _raised(self, window: Block) -> Block:
         # Zeros between the samples repeat the spectrum.

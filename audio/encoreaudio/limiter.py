@@ -50,6 +50,7 @@ class Limiter:
         self._recent = np.zeros(round(_SUSTAINED_S * sample_rate_hz))
         self._channels = channels
         self._windows = Windows(HOP, CONTEXT, CONTEXT, channels)
+        self._resting = True  # no reduction is under way
         self._waiting: Block = np.zeros((0, channels))
         self._reduction = np.zeros(self._reach)  # dB, from `reach` before the first waiting frame
         self.deepest_db = 0.0
@@ -94,14 +95,19 @@ class Limiter:
         peaks = true_peaks(window, self._threshold)
         over = np.zeros(HOP)
         if peaks is not None:
-            over = 20 * np.log10(np.maximum(peaks / self._threshold, 1.0))
+            above = np.flatnonzero(peaks > self._threshold)
+            over[above] = 20 * np.log10(peaks[above] / self._threshold)
+        if self._resting and not over.any():
+            return over
         fast = self._fast.after(over)
         length = len(self._recent)
         recent = np.concatenate((self._recent, fast))
         self._recent = recent[HOP:]
         sums = np.cumsum(recent)
         sustained = (sums[length:] - sums[:-length]) / length
-        return np.maximum(fast, self._slow.after(sustained))
+        slow = self._slow.after(sustained)
+        self._resting = not (self._fast.last or self._slow.last or self._recent.any())
+        return np.maximum(fast, slow)
 
     def _release_waiting(self) -> Block:
         """The waiting frames whose whole surroundings are known."""
@@ -121,7 +127,8 @@ class Limiter:
         # Running sums leave 1e-15 behind them; where nothing is lowered the gain shall be one.
         lowered[lowered > -1e-9] = 0.0
         self._record(-lowered)
-        return block * (10 ** (lowered / 20))[:, np.newaxis]
+        quieter: Block = block * np.exp(lowered * (np.log(10) / 20))[:, np.newaxis]
+        return quieter
 
     def _record(self, reduction: _Decibels) -> None:
         """Keep what the report tells of so many frames."""
@@ -145,13 +152,13 @@ class _Release:
 
     def __init__(self, fall_db: float) -> None:
         self._fall_db = fall_db
-        self._last = 0.0
+        self.last = 0.0
 
     def after(self, reduction: _Decibels) -> _Decibels:
         # The highest of all that came before, each less what it has fallen since: a running
         # maximum.
         fallen = np.arange(1, len(reduction) + 1) * self._fall_db
-        highest = np.maximum.accumulate(np.maximum(reduction + fallen, self._last))
+        highest = np.maximum.accumulate(np.maximum(reduction + fallen, self.last))
         released: _Decibels = np.maximum(highest - fallen, 0.0)
-        self._last = float(released[-1])
+        self.last = float(released[-1])
         return released

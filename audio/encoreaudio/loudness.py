@@ -25,9 +25,12 @@ SILENT_LUFS = -70.0
 
 _BLOCK_S = 0.4
 _STEP_S = 0.1
+_OFFSET_LUFS = -0.691  # of a mean square of 1, after the filters (BS.1770-5, equation 2)
 
-_TRACE_POLLS = 50
-_POLL_S = 0.02  # Tech 3341 case 13 moves a 400 ms tone by 20 ms: a coarser poll misses it
+_CELL_MS = 20  # Tech 3341 case 13 moves a 400 ms tone by 20 ms: coarser cells miss it
+_MOMENTARY_CELLS, _SHORT_TERM_CELLS = 20, 150
+# Between readings 0.1 s apart a 3 s window's level moves by 0.15 dB at most.
+_SHORT_TERM_EVERY, _TRACE_EVERY = 5, 50
 
 _PLACES = {
     "FL": ChannelType.LEFT,
@@ -71,27 +74,27 @@ class Meter:
     def __init__(self, sample_rate_hz: int, speakers: Sequence[str]) -> None:
         modes = MeasurementMode.MODE_I | MeasurementMode.MODE_S | MeasurementMode.MODE_LRA
         self._state = _state(sample_rate_hz, speakers, modes)
-        self._poll = max(1, round(_POLL_S * sample_rate_hz))
-        self._until_poll = self._poll
-        self._frames = 0
-        self._windows = round(0.4 * sample_rate_hz), 3 * sample_rate_hz
-        self._momentary = self._short_term = -math.inf
+        self._cell = max(1, round(_CELL_MS / 1000 * sample_rate_hz))
+        self._into_cell = self._count = 0
+        self._energies = np.zeros(_SHORT_TERM_CELLS)  # the last cells', oldest first
+        self._momentary = self._short_term = 0.0
         self._peak = TruePeak(len(speakers))
-        self._trace = Trace(_POLL_S * _TRACE_POLLS, keep="max")
+        self._trace = Trace(_CELL_MS / 1000 * _TRACE_EVERY, keep="max")
 
     def add(self, block: Block) -> None:
         """Take a block."""
         self._peak.add(block)
+        levels = []
         start = 0
         while start < len(block):
-            part = block[start : start + self._until_poll]
+            part = block[start : start + self._cell - self._into_cell]
             self._state.add_frames(np.ascontiguousarray(part).reshape(-1), len(part))
             start += len(part)
-            self._frames += len(part)
-            self._until_poll -= len(part)
-            if not self._until_poll:
-                self._until_poll = self._poll
-                self._read_windows()
+            self._into_cell += len(part)
+            if self._into_cell == self._cell:
+                self._into_cell = 0
+                levels.append(pyebur128.get_loudness_window(self._state, _CELL_MS))
+        self._read_cells(levels)
 
     def finish(self) -> Levels:
         """The readings of the whole stream, which has ended."""
@@ -102,8 +105,8 @@ class Meter:
             range_lu=None
             if not math.isfinite(integrated)
             else float(pyebur128.get_loudness_range(self._state)),
-            momentary_max_lufs=_known(self._momentary),
-            short_term_max_lufs=_known(self._short_term),
+            momentary_max_lufs=_known(_loud(self._momentary)),
+            short_term_max_lufs=_known(_loud(self._short_term)),
             true_peak_dbtp=20 * math.log10(peak) if peak > 0 else None,
         )
 
@@ -114,16 +117,25 @@ class Meter:
         """
         return self._trace.history()
 
-    def _read_windows(self) -> None:
-        momentary, short_term = self._windows
-        if self._frames % (_TRACE_POLLS * self._poll) == 0:
-            now = pyebur128.get_loudness_shortterm(self._state)
-            self._trace.add(max(now, SILENT_LUFS))
-        if self._frames >= momentary:
-            self._momentary = max(self._momentary, pyebur128.get_loudness_momentary(self._state))
-        # Between polls 0.1 s apart a 3 s window's level moves by 0.15 dB at most.
-        if self._frames >= short_term and self._frames % (5 * self._poll) == 0:
-            self._short_term = max(self._short_term, pyebur128.get_loudness_shortterm(self._state))
+    def _read_cells(self, levels: list[float]) -> None:
+        """The windows that end with these cells: a window's energy is the mean of its cells'."""
+        if not levels:
+            return
+        held = np.concatenate((self._energies, 10 ** ((np.array(levels) - _OFFSET_LUFS) / 10)))
+        self._energies = held[-_SHORT_TERM_CELLS:]
+        ends = np.arange(self._count, self._count + len(levels)) + 1
+        self._count += len(levels)
+        momentary, short_term = (
+            _means(held, cells)[-len(levels) :] for cells in (_MOMENTARY_CELLS, _SHORT_TERM_CELLS)
+        )
+        self._momentary = max(self._momentary, momentary[ends >= _MOMENTARY_CELLS].max(initial=0.0))
+        now = ends % _SHORT_TERM_EVERY == 0
+        short_term, ends = short_term[now], ends[now]
+        self._short_term = max(
+            self._short_term, short_term[ends >= _SHORT_TERM_CELLS].max(initial=0.0)
+        )
+        for energy in short_term[ends % _TRACE_EVERY == 0]:
+            self._trace.add(max(_loud(energy), SILENT_LUFS))
 
 
 class Loudness:
@@ -175,6 +187,18 @@ def gated(blocks: _Lufs) -> float | None:
         return None
     loud = energies[energies > energies.mean() / 10]
     return float(10 * np.log10(loud.mean()))
+
+
+def _means(energies: _Lufs, cells: int) -> _Lufs:
+    """The mean of each so many energies that follow each other."""
+    # Row by row of contiguous memory: the same bits however many rows there are.
+    rows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(energies, cells))
+    means: _Lufs = rows.mean(axis=1)
+    return means
+
+
+def _loud(energy: float) -> float:
+    return _OFFSET_LUFS + 10 * math.log10(energy) if energy > 0 else -math.inf
 
 
 def _state(sample_rate_hz: int, speakers: Sequence[str], modes: int) -> pyebur128.R128State:

@@ -18,7 +18,7 @@ from pathlib import Path
 from .error import SoundError
 from .job import Job, Music, Progress, Steps
 from .page import Seen, write_page
-from .passes import aligned, listen, put_aside, remixed, surveyed, tone_towards
+from .passes import aligned, listen, put_aside, remixed, songs_of_repair, surveyed, tone_towards
 from .recipe import Recipe, Remix, recipe
 from .render import levelled
 from .repair import Repairs
@@ -90,13 +90,18 @@ def master(
         heard = listen(job, steps)
         repairs = Repairs(job.recipe.repair, heard.findings, heard.rate_hz, len(heard.speakers))
         music: Music = job
+        songs = None
         if repairs.stages or job.alignment:
-            music = kept.enter_context(put_aside(job, heard, job, repairs.stages, "repair", steps))
+            songs = songs_of_repair(job, heard)
+            listeners = [songs] if songs else []
+            music = kept.enter_context(
+                put_aside(job, heard, job, repairs.stages, "repair", steps, listeners)
+            )
         stem_names: tuple[str, ...] = ()
         if model is not None:
             music, stem_names = remixed(job, heard, music, model, kept, steps)
         curve = tone_towards(job, heard, music)
-        survey = surveyed(job, heard, music, curve)
+        survey = surveyed(job, heard, music, curve, songs)
         render, renders = levelled(job, heard, music, survey, steps)
     report = MasterReport(
         source=str(source),

@@ -102,9 +102,11 @@ class SecondOpinion:
         if len(samples) - settled < _BLOCK_S * self._rate:
             return
         assert self._places is not None
-        placed = np.zeros((len(samples), max(self._places.values()) + 1))
-        for channel, place in self._places.items():
-            placed[:, place] = samples[:, channel]
+        placed = samples
+        if list(self._places.items()) != [(n, n) for n in range(samples.shape[1])]:
+            placed = np.zeros((len(samples), max(self._places.values()) + 1))
+            for channel, place in self._places.items():
+                placed[:, place] = samples[:, channel]
         self._meter.integrated_loudness(placed)
         first = round(settled / self._rate * _BLOCKS_PER_S)
         self._lufs.extend(float(level) for level in self._meter.blockwise_loudness[first:])

@@ -22,8 +22,8 @@ from .rate import Resampler
 from .recipe import Remix
 from .repair import Listening
 from .scratch import Scratch
-from .side_by_side import Together, ahead
-from .signal import Stage, through
+from .side_by_side import BEHIND, Together, ahead
+from .signal import Finder, Stage, through
 from .songs import SongFinder, SongGain, song_offsets
 from .spectrogram import SpectrogramFinder
 from .spectrum import LongTermSpectrum, SpectrumFinder
@@ -31,7 +31,15 @@ from .stream import Reader, read_metadata
 from .tone import CURVES, Tone, ToneCurve, tone_curve
 from .warp import AlignedReader, Alignment
 
-__all__ = ["aligned", "listen", "put_aside", "remixed", "surveyed", "tone_towards"]
+__all__ = [
+    "aligned",
+    "listen",
+    "put_aside",
+    "remixed",
+    "songs_of_repair",
+    "surveyed",
+    "tone_towards",
+]
 
 
 def aligned(job: Job, tell: Callable[[float], None]) -> Alignment:
@@ -60,7 +68,7 @@ def listen(job: Job, steps: Steps) -> Heard:
             seen = SpectrogramFinder(rate, len(speakers)) if job.wants_page else None
             frames = 0
             listeners = [meter, *listening.listeners, *([seen] if seen else [])]
-            with Together(listeners) as together:
+            with Together(listeners, BEHIND) as together:
                 for block in ahead(reader.blocks()):
                     together.add(block)
                     frames += len(block)
@@ -98,18 +106,26 @@ def _metadata(job: Job, reader: Reader | AlignedReader) -> Metadata:
 
 
 def put_aside(
-    job: Job, heard: Heard, music: Music, stages: Sequence[Stage], name: str, steps: Steps
+    job: Job,
+    heard: Heard,
+    music: Music,
+    stages: Sequence[Stage],
+    name: str,
+    steps: Steps,
+    listeners: Sequence[Finder[Any]] = (),
 ) -> Scratch:
-    """A pass through stages into a scratch file."""
+    """A pass through stages into a scratch file; the listeners hear what goes there."""
 
     def work(tell: Callable[[float], None]) -> Scratch:
-        half = len(stages) // 2
-        first = ahead(through(music.blocks(), stages[:half]))
+        # Each stage in a thread of its own, for some work in bursts of many seconds.
+        blocks = ahead(through(music.blocks(), stages[:1]))
+        for stage in stages[1:]:
+            blocks = ahead(through(blocks, [stage]))
         with ExitStack() as held:
             scratch = held.enter_context(Scratch(job.work, heard.rate_hz, heard.speakers))
-            blocks = ahead(through(first, stages[half:]))
-            with closing(blocks):
+            with Together(listeners, BEHIND) as together, closing(blocks):
                 for block in blocks:
+                    together.add(block)
                     scratch.write(block)
                     tell(scratch.frames / heard.frames)
             held.pop_all()
@@ -206,8 +222,20 @@ def _spectrum(music: Music, rate_hz: int, speakers: Sequence[str]) -> LongTermSp
     return finder.finish()
 
 
-def surveyed(job: Job, heard: Heard, music: Music, curve: ToneCurve | None) -> Survey:
-    """Loudness and songs of what goes into the gain."""
+def songs_of_repair(job: Job, heard: Heard) -> SongFinder | None:
+    """Who may hear the repaired sound, where that is what goes into the gain, and tells all."""
+    asked = job.recipe
+    changes = (asked.remix, asked.downmix, asked.tone and not asked.tone.flat)
+    other_rate = job.rate_hz not in (None, heard.rate_hz)
+    if any(changes) or other_rate or asked.mastering.anchor == "peak":
+        return None
+    return SongFinder(heard.rate_hz, heard.speakers)
+
+
+def surveyed(
+    job: Job, heard: Heard, music: Music, curve: ToneCurve | None, songs: SongFinder | None
+) -> Survey:
+    """Loudness and songs of what goes into the gain; `songs` has heard it already."""
     speakers = heard.speakers
     if job.recipe.downmix:
         speakers = Downmix(speakers, job.recipe.downmix).speakers
@@ -224,19 +252,18 @@ def surveyed(job: Job, heard: Heard, music: Music, curve: ToneCurve | None) -> S
         return stages
 
     wanted = job.recipe.mastering
-    songs = SongFinder(rate, speakers)
-    meter: Loudness | Meter = (
-        Meter(rate, speakers) if wanted.anchor == "peak" else Loudness(rate, speakers)
-    )
-    samples = 0
-    with Together([songs, meter]) as together:
-        for block in ahead(through(music.blocks(), finishing())):
-            together.add(block)
-            samples += len(block)
+    meter = Meter(rate, speakers) if wanted.anchor == "peak" else None
+    samples = heard.frames
+    if songs is None:
+        songs, samples = SongFinder(rate, speakers), 0
+        with Together([songs, *([meter] if meter else [])], BEHIND) as together:
+            for block in ahead(through(music.blocks(), finishing())):
+                together.add(block)
+                samples += len(block)
     if job.duration_s is not None and job.alignment is None:
         samples = round(Fraction(job.duration_s) * rate)
     found = songs.finish()
-    levels = _levels(meter)
+    levels = meter.finish() if meter else _loud(found.programme_lufs)
     offsets: tuple[float, ...] = ()
     if wanted.mode == "song" and len(found.songs) > 1:
         offsets = song_offsets(found.songs, wanted.song_range_db)
@@ -251,11 +278,9 @@ def surveyed(job: Job, heard: Heard, music: Music, curve: ToneCurve | None) -> S
         again = Loudness(rate, speakers)
         for block in ahead(through(music.blocks(), with_songs())):
             again.add(block)
-        levels = _levels(again)
+        levels = _loud(again.finish())
     return Survey(rate, speakers, samples, levels, found, offsets, with_songs)
 
 
-def _levels(meter: Loudness | Meter) -> Levels:
-    if isinstance(meter, Meter):
-        return meter.finish()
-    return Levels(meter.finish(), None, None, None, None)
+def _loud(lufs: float | None) -> Levels:
+    return Levels(lufs, None, None, None, None)

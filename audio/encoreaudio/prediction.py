@@ -12,7 +12,7 @@ import numpy.typing as npt
 import scipy.fft
 import scipy.linalg
 
-__all__ = ["Model", "error_filter"]
+__all__ = ["Model", "error_filter", "error_filters"]
 
 type Plane = npt.NDArray[np.float64]
 type Places = npt.NDArray[np.intp]
@@ -28,6 +28,16 @@ def error_filter(autocorrelation: Plane) -> Plane:
     lags = np.array(autocorrelation, dtype=np.float64)
     lags[0] = lags[0] * (1 + _FLOOR) + _SILENCE
     return np.concatenate(([1.0], -scipy.linalg.solve_toeplitz(lags[:-1], lags[1:])))
+
+
+def error_filters(autocorrelations: Plane) -> Plane:
+    """The same for many at once, (autocorrelations, lags)."""
+    lags = np.array(autocorrelations, dtype=np.float64)
+    lags[:, 0] = lags[:, 0] * (1 + _FLOOR) + _SILENCE
+    at = np.arange(lags.shape[1] - 1)
+    systems = lags[:, np.abs(at[:, np.newaxis] - at)]
+    taps = np.linalg.solve(systems, lags[:, 1:, np.newaxis])[:, :, 0]
+    return np.concatenate((np.ones((len(lags), 1)), -taps), axis=1)
 
 
 class Model:

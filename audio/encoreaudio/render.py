@@ -10,7 +10,7 @@ from .limiter import Limiter
 from .loudness import Levels, Meter
 from .opinion import Opinion, SecondOpinion
 from .report import Histories
-from .side_by_side import Together, ahead
+from .side_by_side import BEHIND, Together, ahead
 from .signal import Stage, exactly, through
 from .spectrogram import Spectrogram, SpectrogramFinder
 from .stream import Writer
@@ -100,7 +100,7 @@ def _render(
     def work(tell: Callable[[float], None]) -> None:
         done = 0
         blocks = exactly(through(music.blocks(), stages), survey.samples, channels)
-        with Together([meter, opinion, *([seen] if seen else [])]) as together:
+        with Together([meter, opinion, *([seen] if seen else [])], BEHIND) as together:
             for block in ahead(blocks):
                 writer.write(quantiser.process(block))
                 together.add(block)

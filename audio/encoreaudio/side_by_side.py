@@ -3,8 +3,9 @@
 The order of blocks is kept everywhere, so the result does not depend on the threads.
 """
 
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import Any
@@ -12,28 +13,51 @@ from typing import Any
 from .closes import Closes
 from .signal import Block, Finder
 
-__all__ = ["Together", "ahead"]
+__all__ = ["BEHIND", "Together", "ahead"]
 
+BEHIND = 8
+"""How many blocks a listener may lag where nobody changes them: some work once in ten or twenty."""
 _READY_BLOCKS = 4
 _LOOK_S = 0.1
 
 
 class Together(Closes):
-    """Listeners of one stream, each in a thread of its own where there are cores."""
+    """Listeners of one stream, each in a thread of its own.
 
-    def __init__(self, listeners: Sequence[Finder[Any]]) -> None:
-        self._listeners = listeners
-        self._pool = ThreadPoolExecutor(max_workers=2)
+    behind: how many blocks a listener may still have to hear when `add` returns; blocks must not
+    be changed until then. At the end of the `with` all are heard.
+    """
+
+    def __init__(self, listeners: Sequence[Finder[Any]], behind: int = 0) -> None:
+        self._listeners, self._behind = listeners, behind
+        self._threads = [ThreadPoolExecutor(max_workers=1) for _ in listeners]
+        self._unheard: deque[list[Future[None]]] = deque()
 
     def close(self) -> None:
-        """Let go of what is held."""
-        self._pool.shutdown()
+        """Wait for the listeners, and let go of what is held."""
+        try:
+            self._wait(0)
+        finally:
+            for thread in self._threads:
+                thread.shutdown(cancel_futures=True)
 
     def add(self, block: Block) -> None:
-        """Let all of them hear a block; returns when they have."""
-        heard = [self._pool.submit(listener.add, block) for listener in self._listeners]
-        for one in heard:
-            one.result()
+        """Let all of them hear a block."""
+        heard = [
+            thread.submit(listener.add, block)
+            for thread, listener in zip(self._threads, self._listeners, strict=True)
+        ]
+        self._unheard.append(heard)
+        self._wait(self._behind)
+
+    def _wait(self, blocks: int) -> None:
+        """Until no more than so many blocks are unheard."""
+        while len(self._unheard) > blocks:
+            for one in self._unheard.popleft():
+                if error := one.exception():
+                    # What comes behind an error is nobody's.
+                    self._unheard.clear()
+                    raise error
 
 
 def ahead(blocks: Iterator[Block]) -> Generator[Block]:

@@ -23,7 +23,7 @@ import scipy.fft
 from scipy.ndimage import uniform_filter1d
 
 from .loudness import SILENT_LUFS, Blocks, gated
-from .signal import Block
+from .signal import Block, mean_squares
 from .window import Windows
 
 __all__ = ["Song", "SongFinder", "SongGain", "Songs", "song_offsets"]
@@ -31,7 +31,7 @@ __all__ = ["Song", "SongFinder", "SongGain", "Songs", "song_offsets"]
 type _Array = npt.NDArray[np.float64]
 type _Flags = npt.NDArray[np.bool_]
 
-_LONGEST_S = 12 * 3600  # 1 MB of numbers; what comes later is not heard
+_LONGEST_S = 12 * 3600  # what comes later is of no song
 _ROW_S = 0.5
 _BLOCKS_PER_S = 10
 _WINDOW_S = 0.064
@@ -83,9 +83,9 @@ class SongFinder:
 
     def add(self, block: Block) -> None:
         """Take a block (frames, channels)."""
+        self._lufs.extend(self._blocks.add(block))
         if len(self._tonal) * _ROW_S >= _LONGEST_S:
             return
-        self._lufs.extend(self._blocks.add(block))
         for window in self._windows.push(block):
             self._tonal.append(self._tonality.of(window))
 
@@ -196,8 +196,7 @@ class _Tonality:
 
     def __init__(self, sample_rate_hz: int, row: int) -> None:
         size = min(row, 1 << round(np.log2(_WINDOW_S * sample_rate_hz)))
-        self._starts = np.arange(0, row - size + 1, max(1, size // 2))
-        self._within = np.arange(size)
+        self._size, self._step = size, max(1, size // 2)
         self._window = np.hanning(size)
         hertz = np.fft.rfftfreq(size, 1 / sample_rate_hz)
         edges = _LOWEST_HZ * 2 ** (np.arange(_THIRDS + 1) / 3)
@@ -205,8 +204,9 @@ class _Tonality:
 
     def of(self, samples: Block) -> float:
         """Of so many samples, in nepers of power, 0 or less; the loudest channel is asked."""
-        loudest = samples[:, np.argmax(np.sum(samples**2, axis=0))]
-        pieces = loudest[self._starts[:, np.newaxis] + self._within] * self._window
+        loudest = samples[:, np.argmax(mean_squares(samples))]
+        pieces = np.lib.stride_tricks.sliding_window_view(loudest, self._size)[:: self._step]
+        pieces = pieces * self._window
         power = np.abs(scipy.fft.rfft(pieces, axis=1)[:, : self._edges[-1]]) ** 2 + 1e-20
         counts = np.diff(self._edges)
         firsts = self._edges[:-1]

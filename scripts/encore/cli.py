@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -357,6 +358,7 @@ def workers_start(
 
 def main() -> NoReturn:
     """Run the command line, and leave with its exit code."""
+    _steady_memory()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     logging.getLogger().setLevel(logging.ERROR)
@@ -386,6 +388,26 @@ def main() -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(code)
+
+
+def _steady_memory() -> None:
+    """Have glibc serve all threads from one heap, and large blocks from it too.
+
+    Each thread's own heap would keep what it once used, and blocks of sound that are mapped and
+    unmapped a hundred times a second cost more than their arithmetic. Elsewhere nothing happens.
+    """
+    import ctypes
+
+    arenas, mapped, trimmed, padding = -8, -3, -1, -2  # mallopt(3)
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        for name, value in (
+            (arenas, 1),
+            (mapped, 32 << 20),
+            (trimmed, 1 << 30),
+            (padding, 16 << 20),
+        ):
+            mallopt(name, value)
 
 
 def _remaster(request: Any, progress: Mode) -> None:

@@ -1,7 +1,10 @@
 """Clipped tops: where they are found, and how they come back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,6 +76,43 @@ def test_nothing_is_done_where_nothing_is_clipped_or_nothing_is_asked(chopped):
     assert np.array_equal(repaired(damaged, chopped, amount=0.0), damaged)
     half, whole = (repaired(damaged, chopped, amount=amount) for amount in (0.5, 1.0))
     assert np.allclose(half, (damaged + whole) / 2, atol=1e-12)
+
+
+def voiced(seconds=3, rate=RATE):
+    """Pulses of a glide through three formants, in syllables: like a voice."""
+    noise = np.random.default_rng(0).standard_normal(seconds * rate)
+    at = np.arange(seconds * rate) / rate
+    hertz = 140 * (1 + 0.03 * np.sin(2 * np.pi * 5 * at) + 0.1 * np.sin(2 * np.pi * 0.7 * at))
+    wave = np.diff(np.floor(np.cumsum(hertz) / rate), prepend=0)
+    for formant, width in ((600, 80), (1100, 100), (2600, 150)):
+        decay = np.exp(-np.pi * width / rate)
+        turn = 2 * decay * np.cos(2 * np.pi * formant / rate)
+        wave = scipy.signal.lfilter([1], [1, -turn, decay**2], wave)
+    wave += 0.002 * np.abs(wave).max() * noise
+    wave *= 0.25 + 0.75 * np.abs(np.sin(2 * np.pi * 1.3 * at))
+    return (wave / np.abs(wave).max())[:, np.newaxis]
+
+
+def clipped(clean, over_db):
+    clean = clean / np.abs(clean).max()
+    level = 10 ** (-over_db / 20)
+    return clean, np.clip(clean, -level, level)
+
+
+@pytest.mark.parametrize("over_db", [0.5, 1, 3])
+def test_a_voice_is_trusted_and_comes_back(chopped, over_db):
+    clean, damaged = clipped(voiced(), over_db)
+    assert ClipRepair(RATE, 1, found(damaged)).trust > 0.9
+    assert snr(clean, repaired(damaged, chopped)) > snr(clean, damaged) + 10
+
+
+@pytest.mark.parametrize("drive", [4, 5])
+def test_a_voice_that_was_limited_before_is_not_made_worse(chopped, drive):
+    clean, damaged = clipped(np.tanh(drive * voiced()), 0.5)
+    untested = replace(found(damaged), passages=())
+    harmed = chopped(ClipRepair(RATE, 1, untested), damaged)
+    assert snr(clean, harmed) < snr(clean, damaged)
+    assert snr(clean, repaired(damaged, chopped)) >= snr(clean, damaged)
 
 
 @pytest.mark.parametrize("over_db", [3, 6])

@@ -54,6 +54,14 @@ def test_bare_hiss_goes_down_evenly_to_the_floor(chopped, channels):
     assert np.all(fall_db > -27)
 
 
+def test_hiss_goes_down_right_after_digital_silence(chopped):
+    noise = white(6 * RATE, 2)
+    noise[: 2 * RATE] = 0
+    out = chopped(HissRepair(RATE, 2, print_of(noise[2 * RATE :], RATE)), noise)
+    first = slice(2 * RATE + RATE // 20, 2 * RATE + RATE // 2)
+    assert 10 * np.log10(np.mean(out[first] ** 2) / np.mean(noise[first] ** 2)) < -12
+
+
 def test_a_steady_tone_keeps_its_level_within_a_tenth_of_a_decibel(chopped):
     tone = 0.1 * np.sin(2 * np.pi * 440 * np.arange(8 * RATE) / RATE)[:, np.newaxis]
     noise = white(8 * RATE, 1, 0.003)
@@ -98,15 +106,18 @@ def test_any_block_size_gives_the_same_bits_and_length(frames, size):
 def test_the_net_is_the_convolutions_that_it_was_trained_as():
     held = load_file(Path(hissnet.__file__).with_name("trained") / "hiss.safetensors")
     random = np.random.default_rng(0)
-    own, other = random.standard_normal((2, 2, 24, 40)).astype(np.float32) * 2
+    own, other = random.standard_normal((2, 2, 24, 64)).astype(np.float32) * 2
+
+    def layer(seen, name):
+        weight = held[f"{name}.weight"]
+        padding = (weight.shape[2] // 2, weight.shape[3] // 2)
+        return functional.conv2d(seen, weight, held[f"{name}.bias"], padding=padding)
+
     seen = torch.stack((torch.from_numpy(own), torch.from_numpy(other)), 1) / 3
-    seen = functional.pixel_unshuffle(seen, hissnet.PATCH)
-    for layer in (0, 2, 4):
-        if layer:
-            seen = functional.relu(seen)
-        weight, offset = held[f"layers.{layer}.weight"], held[f"layers.{layer}.bias"]
-        seen = functional.conv2d(seen, weight, offset, padding=1)
-    logit = functional.pixel_shuffle(seen, hissnet.PATCH)[:, 0] + held["slope"] * torch.from_numpy(
-        own
-    )
+    seen = functional.relu(layer(functional.pixel_unshuffle(seen, hissnet.PATCH), "first"))
+    around = functional.relu(layer(functional.avg_pool2d(seen, (1, hissnet.BROAD)), "broad"))
+    seen = seen + layer(around, "broader").repeat_interleave(hissnet.BROAD, 3)
+    raw = layer(functional.relu(layer(seen, "second")), "third")
+    logit = functional.pixel_shuffle(raw, hissnet.PATCH)[:, 0]
+    logit += held["slope"] * torch.from_numpy(own)
     assert np.allclose(hissnet.gain(own, other), torch.sigmoid(logit).numpy(), atol=1e-5)

@@ -126,3 +126,32 @@ def test_no_thread_is_left_of_listeners():
     with Together([Heard(), Heard()]) as together:
         together.add(np.zeros((1, 1)))
     assert not set(threading.enumerate()) - before
+
+
+def test_a_listener_may_lag_and_hears_all_in_the_end():
+    may_go_on = threading.Event()
+
+    class Slow(Heard):
+        def add(self, block):
+            assert may_go_on.wait(timeout=10)
+            super().add(block)
+
+    slow = Slow()
+    with Together([slow], behind=3) as together:
+        for block in numbered(3):
+            together.add(block)
+        assert slow.blocks == []
+        may_go_on.set()
+        together.add(np.full((1, 1), 3.0))
+    assert slow.blocks == [0, 1, 2, 3]
+
+
+def test_an_error_of_a_listener_that_lags_is_raised_at_the_end():
+    class Deaf:
+        def add(self, block):
+            raise ValueError("too loud")
+
+    before = set(threading.enumerate())
+    with pytest.raises(ValueError, match="too loud"), Together([Deaf()], behind=3) as together:
+        together.add(np.zeros((1, 1)))
+    assert not set(threading.enumerate()) - before

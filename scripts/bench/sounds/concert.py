@@ -20,6 +20,14 @@ from sounds.material import DATA, PIECES, music, show
 
 RATE = 48000
 
+# What `encore` sets for itself when it starts: one thread for small products, one heap.
+_AS_ENCORE = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "MALLOC_TOP_PAD_": str(16 << 20),
+}
 _WORK = """
 import json, sys, time
 from encoreaudio import master
@@ -67,7 +75,7 @@ def table() -> None:
                 capture_output=True,
                 text=True,
                 check=True,
-                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # as `encore` sets it
+                env=os.environ | _AS_ENCORE,
             )
             length, took, cpu, peak, renders = json.loads(done.stdout)
             rows.append((minutes, length / took, length / cpu, peak, renders))
