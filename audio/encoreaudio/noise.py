@@ -220,7 +220,7 @@ def _filled(heard: _Array, sure: _Array, middles: _Array) -> _Array:
     firm = np.flatnonzero(sure > 0.98 * sure.max())
     slope = 0.0
     near = firm[at[firm] < at[firm[0]] + 2.0]
-    if len(near) >= 4:
+    if len(near) >= 3:
         slope = float(np.clip(np.polyfit(at[near], heard[near], 1)[0], 0, _STEEPEST_DB))
     start = float(np.mean(heard[near[:4]] - slope * at[near[:4]]))
     expected = np.interp(at, at[firm], heard[firm])
