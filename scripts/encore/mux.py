@@ -175,7 +175,8 @@ def joined(chunks: Sequence[tuple[Path, int]], rate: Fraction, work: Path) -> li
         frames += count
     target = work / "picture.ffconcat"
     target.write_text("\n".join(lines) + "\n", encoding="ascii")
-    return ["-f", "concat", "-i", str(target)]
+    # Packets stay as they are: the chunks' headers are the same, for one encoder made them all.
+    return ["-f", "concat", "-auto_convert", "0", "-i", str(target)]
 
 
 def on_the_grid(rate: Fraction) -> str:

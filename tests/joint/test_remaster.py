@@ -424,8 +424,8 @@ def test_an_encoder_on_a_full_device_is_noticed(recording, tmp_path):
         run(["-i", str(recording), "-c", "copy", "-f", "matroska", "/dev/full"], tmp_path / "log")
 
 
-def test_ctrl_c_leaves_no_file_and_says_130(tmp_path):
-    source = record(tmp_path / "long.mkv", seconds=8, tags=False)
+def test_a_second_ctrl_c_ends_at_once_leaves_no_file_and_says_130(tmp_path):
+    source = record(tmp_path / "long.mkv", seconds=4, tags=False)
     command = [sys.executable, "-m", "encore.cli", "remaster", str(source), str(tmp_path / "o.mkv")]
     command += ["--set", "picture.deinterlace.method=qtgmc", "--progress", "plain"]
     process = subprocess.Popen(
@@ -438,13 +438,17 @@ def test_ctrl_c_leaves_no_file_and_says_130(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     part = tmp_path / "o.mkv.encore"
-    deadline = time.monotonic() + 60
-    while not list(part.glob("picture.mp4")) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 300
+    while not list(part.glob("chunks/*.part*")) and time.monotonic() < deadline:
+        assert process.poll() is None
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    assert any("Ctrl-C again ends at once" in line for line in process.stderr)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "interrupted" in said.splitlines()[-1]
+    assert not list(part.glob("chunks/*.part*"))
     assert {p.name for p in tmp_path.iterdir() if p.suffix != ".ffmeta"} <= {
         "long.mkv", "words.srt", "o.mkv.encore"
     }  # fmt: skip
