@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import json
 import os
 import shutil
@@ -12,10 +13,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from encore.chunked.ledger import synced
 from encore.errors import JobError, RequestError
 
-__all__ = ["alone", "checked_output", "commit", "is_held", "opened", "partial_of", "write"]
+__all__ = [
+    "alone",
+    "checked_output",
+    "commit",
+    "is_held",
+    "opened",
+    "partial_of",
+    "sweep_partials",
+    "write",
+]
 
 _LOCK = "lock"
 _FULL = (28, 122)
@@ -83,6 +95,7 @@ def alone(work: Path, output: Path) -> Iterator[None]:
         lock.truncate()
         lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         lock.flush()
+        sweep_partials(output)
         yield
     finally:
         lock.close()
@@ -110,6 +123,14 @@ def commit(partial: Path, output: Path, *, overwrite: bool) -> None:
 def partial_of(output: Path) -> Path:
     """Where the output is written until it is verified: beside it, so that a rename is all."""
     return output.with_name(f".{output.stem}.encore-partial-{os.getpid()}{output.suffix}")
+
+
+def sweep_partials(output: Path) -> None:
+    """Remove what a killed run left beside the output; only of processes that are gone."""
+    for left in output.parent.glob(f"{glob.escape(f'.{output.stem}.encore-partial-')}*"):
+        number = left.stem.rpartition("-")[2]
+        if left.suffix == output.suffix and number.isdigit() and not psutil.pid_exists(int(number)):
+            left.unlink(missing_ok=True)
 
 
 def write(path: Path, data: Any) -> None:
