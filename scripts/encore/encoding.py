@@ -8,7 +8,7 @@ file that it finds another way is not noticed when it changes.
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import subprocess
 import sys
 import time
@@ -31,7 +31,15 @@ from encore.process import spawned
 from encore.progress import Reporter, Update, clock
 from encore.render import clip_of, event_of
 from encore.verify import Expected, Verified, verify
-from encore.workfolder import alone, checked_output, commit, opened, partial_of, write
+from encore.workfolder import (
+    alone,
+    checked_output,
+    finish,
+    finished_before,
+    opened,
+    partial_of,
+    settle,
+)
 
 __all__ = ["Request", "encode_script"]
 
@@ -61,11 +69,17 @@ class _Sound:
 def encode_script(request: Request, reporter: Reporter) -> Verified:
     """Do the whole job. Raises RequestError where nothing was begun, JobError where it failed."""
     began = time.monotonic()
+    output = Path(os.path.abspath(request.output))
+    folder = request.work or output.with_name(output.name + ".encore")
+    if not request.overwrite and finished_before(output, folder):
+        with alone(folder, output):
+            report = settle(output, folder)
+        reporter.say(f"{output}: the last run had finished it; see {report}")
+        return Verified(**json.loads(report.read_text(encoding="utf-8"))["verified"])
     output = checked_output(request.output, PICTURE_SUFFIXES, overwrite=request.overwrite)
     preset = with_settings(load(request.preset) if request.preset else Preset(), request.settings)
     encode.check(preset.encode, output.suffix.lower())
     text = _read(request.script)
-    folder = request.work or output.with_name(output.name + ".encore")
     with opened(folder, ours=request.work is None), alone(folder, output):
         script = request.script.absolute()
         decides = {
@@ -86,7 +100,7 @@ def encode_script(request: Request, reporter: Reporter) -> Verified:
         sound = _sound(script, decides, preset, output.suffix.lower(), folder, reporter)
         records = work(
             planned,
-            crew_for(planned, request.workers, request.cluster, "auto"),
+            crew_for(planned, request.workers, request.cluster, _device(text)),
             preset.job,
             output=output,
             folder=folder,
@@ -104,15 +118,11 @@ def encode_script(request: Request, reporter: Reporter) -> Verified:
             pieces=tuple((record.frames, record.packets) for record in records),
         )
         pictures = [(planned.ledger.path(record.key), record.frames) for record in records]
-        verified = _joined(request, preset, expected, pictures, sound, folder, output, reporter)
-        if not preset.job.keep_chunks:
-            shutil.rmtree(planned.ledger.folder, ignore_errors=True)
-            shutil.rmtree(folder / "sound", ignore_errors=True)
-        took_s = time.monotonic() - began
-        report = output.with_name(output.name + ".report.json")
-        write(
-            report,
-            {
+        partial = partial_of(output)
+        try:
+            verified = _joined(preset, expected, pictures, sound, folder, partial, reporter)
+            took_s = time.monotonic() - began
+            told = {
                 "encore": __version__,
                 "script": text,
                 "output": str(output),
@@ -120,10 +130,18 @@ def encode_script(request: Request, reporter: Reporter) -> Verified:
                 "chunks": [asdict(record) for record in records],
                 "verified": verified.as_json(),
                 "took_s": round(took_s, 3),
-            },
-        )
+            }
+            keep, overwrite = preset.job.keep_chunks, request.overwrite
+            report = finish(partial, output, folder, told, overwrite=overwrite, keep=keep)
+        finally:
+            partial.unlink(missing_ok=True)
     reporter.say(f"{output}: done and verified in {clock(took_s)}; see {report}")
     return verified
+
+
+def _device(text: str) -> str:
+    """Where lanes are spread over GPUs: only a script that names what uses them may want one."""
+    return "auto" if any(name in text for name in ("torch", "vsencore", "trt")) else "cpu"
 
 
 def _read(script: Path) -> str:
@@ -136,42 +154,35 @@ def _read(script: Path) -> str:
 
 
 def _joined(
-    request: Request,
     preset: Preset,
     expected: Expected,
     pictures: Sequence[tuple[Path, int]],
     sound: _Sound | None,
     folder: Path,
-    output: Path,
+    partial: Path,
     reporter: Reporter,
 ) -> Verified:
     clip = expected.clip
     assert clip is not None
     length_s = float(clip.frames / clip.rate)
-    partial = partial_of(output)
-    try:
-        with reporter.stage("mux", unit="s") as update:
-            mux(
-                None,
-                Plan([]),
-                picture=pictures,
-                rate=clip.rate,
-                sound=sound.path if sound else None,
-                target=partial,
-                settings=preset.encode,
-                chapters=[],
-                start_s=0.0,
-                duration_s=length_s,
-                mastered=None,
-                work=folder,
-                update=lambda done, total: update(min(done, length_s), length_s),
-            )
-        with reporter.stage("verify", unit="frames") as update:
-            verified = verify(partial, expected, update)
-        commit(partial, output, overwrite=request.overwrite)
-    finally:
-        partial.unlink(missing_ok=True)
-    return verified
+    with reporter.stage("mux", unit="s") as update:
+        mux(
+            None,
+            Plan([]),
+            picture=pictures,
+            rate=clip.rate,
+            sound=sound.path if sound else None,
+            target=partial,
+            settings=preset.encode,
+            chapters=[],
+            start_s=0.0,
+            duration_s=length_s,
+            mastered=None,
+            work=folder,
+            update=lambda done, total: update(min(done, length_s), length_s),
+        )
+    with reporter.stage("verify", unit="frames") as update:
+        return verify(partial, expected, update)
 
 
 def _sound(

@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,7 +40,17 @@ from encore.scan import cuts_near, scan
 from encore.script import FrameRange, has_fields, output_rate, picture_script, uses_network
 from encore.source import Source, open_source
 from encore.verify import Expected, Verified, verify
-from encore.workfolder import alone, checked_output, commit, opened, partial_of, write
+from encore.workfolder import (
+    PAGE,
+    alone,
+    checked_output,
+    finish,
+    finished_before,
+    opened,
+    partial_of,
+    settle,
+    write,
+)
 
 __all__ = ["Request", "Result", "parse_range", "prepare", "remaster"]
 
@@ -49,7 +58,6 @@ __all__ = ["Request", "Result", "parse_range", "prepare", "remaster"]
 _LOSS_WORTH_TELLING_S = 0.1
 _DAMAGE_TOLD = 3
 _SURE_OF_ALIGNMENT = 0.9
-_PAGE = "report.sound.html"
 _RANGE = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
 
 
@@ -114,9 +122,12 @@ class _Job:
 def remaster(request: Request, reporter: Reporter) -> Result:
     """Do the whole job. Raises RequestError where nothing was begun, JobError where it failed."""
     began = time.monotonic()
+    output = Path(os.path.abspath(request.output))
+    work = request.work or output.with_name(output.name + ".encore")
+    if not request.overwrite and finished_before(output, work):
+        return _settled(output, work, reporter)
     output = _checked_output(request)
     _check_settings(request, output.suffix.lower())
-    work = request.work or output.with_name(output.name + ".encore")
     with opened(work, ours=request.work is None), alone(work, output):
         took: dict[str, float] = {}
         with _timed(took, "scan"):
@@ -130,17 +141,25 @@ def remaster(request: Request, reporter: Reporter) -> Result:
             made = _make(job, source, output, partial)
             with _timed(job.took_s, "verify"), reporter.stage("verify", unit="frames") as update:
                 verified = verify(partial, made.expected, update)
-            commit(partial, output, overwrite=request.overwrite)
+            job.took_s["whole"] = time.monotonic() - began
+            keep = preset.job.keep_chunks
+            told = _report(job, output, made, verified)
+            report = finish(partial, output, work, told, overwrite=request.overwrite, keep=keep)
         finally:
             partial.unlink(missing_ok=True)
-        _clear(job, source)
-        job.took_s["whole"] = time.monotonic() - began
-        report = output.with_name(output.name + ".report.json")
-        write(report, _report(job, output, made, verified))
-        if (page := work / _PAGE).exists():
-            shutil.move(page, output.with_name(output.name + ".sound.html"))
+        if source.remuxed and request.work is None and not keep:
+            source.media.unlink(missing_ok=True)
     reporter.say(f"{output}: done and verified in {_minutes(job.took_s['whole'])}; see {report}")
     return Result(output, report, verified)
+
+
+def _settled(output: Path, work: Path, reporter: Reporter) -> Result:
+    """Do what was left when a run was ended just after its output had its name."""
+    with alone(work, output):
+        report = settle(output, work)
+    told = json.loads(report.read_text(encoding="utf-8"))
+    reporter.say(f"{output}: the last run had finished it; see {report}")
+    return Result(output, report, Verified(**told["verified"]))
 
 
 def prepare(
@@ -349,7 +368,15 @@ def _render(job: _Job, output: Path, sound: Mastered | None) -> list[tuple[Path,
     beside += job.scan.size_bytes if preset.encode.keep_originals else 0
     with _timed(job.took_s, "picture"):
         request = job.request
-        crew = crew_for(planned, request.workers, request.cluster, request.device)
+        picture = job.scan.picture
+        assert picture is not None
+        # Asking for GPUs loads torch, which a classical chain does not want.
+        networks = preset.picture.upscale.method in ("framenet", "model")
+        networks = networks or preset.picture.deinterlace.method == "fieldnet"
+        networks = networks or preset.picture.restore.method == "framenet"
+        networks = networks or uses_network(picture, preset)
+        device = request.device if networks else "cpu"
+        crew = crew_for(planned, request.workers, request.cluster, device)
         job.records = work_chunks(
             planned,
             crew,
@@ -463,7 +490,7 @@ def _run_master(
                 device=request.device,
                 work=job.work,
                 stems=request.stems,
-                page=job.work / _PAGE,
+                page=job.work / PAGE,
                 progress=update,
             )
         except encoreaudio.SoundError as error:
@@ -579,17 +606,6 @@ def _tell_damage(job: _Job) -> None:
         job.note(f"the source is damaged{at}: {one.what}")
     if len(damage) > _DAMAGE_TOLD:
         job.note(f"{len(damage) - _DAMAGE_TOLD} more places of damage are in the report")
-
-
-def _clear(job: _Job, source: Source) -> None:
-    """Remove what is large and was only on the way; what was decided and said stays."""
-    for path in (job.work / "chapters.ffmeta", job.work / "picture.ffconcat"):
-        path.unlink(missing_ok=True)
-    if not job.preset.job.keep_chunks:
-        for folder in ("chunks", "sound"):
-            shutil.rmtree(job.work / folder, ignore_errors=True)
-    if source.remuxed and job.request.work is None and not job.preset.job.keep_chunks:
-        source.media.unlink(missing_ok=True)
 
 
 def _report(job: _Job, output: Path, made: _Made, verified: Verified) -> dict[str, Any]:

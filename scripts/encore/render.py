@@ -30,8 +30,10 @@ from encore.progress import Update
 
 __all__ = [
     "CalledOffError",
+    "ChangedError",
     "Limits",
     "OutOfMemoryError",
+    "Rendered",
     "StalledError",
     "clip_of",
     "count_frames",
@@ -53,6 +55,10 @@ _WORKER_STREAMS: dict[str, Any] = {
 
 class OutOfMemoryError(JobError):
     """The picture's process was killed, or said itself that memory ran out."""
+
+
+class ChangedError(JobError):
+    """The script gives another clip than when it was planned; no chunk can be made of it."""
 
 
 class StalledError(JobError):
@@ -77,6 +83,16 @@ class Limits:
     """Set by another thread to call it off."""
 
 
+@dataclass(frozen=True)
+class Rendered:
+    """What a rendering tells of itself."""
+
+    clip: Clip
+    """The whole clip, also where only a span of it was taken."""
+    arithmetic: str
+    """What calculated it: processor and, where torch was used, how and on what."""
+
+
 def render(
     script: Path,
     target: Path,
@@ -87,8 +103,8 @@ def render(
     output: int = 0,
     span: tuple[int, int] | None = None,
     limits: Limits | None = None,
-) -> Clip:
-    """Render an output of a script into `target`, and return what its whole clip is.
+) -> Rendered:
+    """Render an output of a script into `target`.
 
     `arguments` gives FFmpeg's output arguments for the clip; `span` is the frames to take, first
     and last, the last one not taken. What the processes said goes to `log`. Raises JobError with
@@ -136,7 +152,7 @@ def render(
     wanted = clip.frames if span is None else span[1] - span[0]
     if found != wanted:
         raise JobError(f"the picture has {found} frames and should have {wanted}")
-    return clip
+    return Rendered(clip, story.arithmetic)
 
 
 def clip_of(script: Path, *, log: Path, output: int = 0) -> Clip:
@@ -165,7 +181,10 @@ def run(arguments: Sequence[str], log: Path, *, update: Update | None = None) ->
                 update(int(value) / 1e6, None)
         code = process.wait()
     if code != 0:
-        raise JobError(f"ffmpeg failed (exit {code}): {last_words(log)}")
+        words = last_words(log)
+        if words == "the disk is full":
+            raise JobError(f"{words}; make room, and the same command goes on from there")
+        raise JobError(f"ffmpeg failed (exit {code}): {words}")
 
 
 def count_frames(path: Path) -> int:
@@ -201,6 +220,7 @@ class _Story:
         self.begun = False
         self._moved = time.monotonic()
         self._worker, self._log, self._update = worker, log, update
+        self.arithmetic = ""
         self._clip: Clip | None = None
         self._failure: Exception | None = None
         self._told = threading.Event()
@@ -267,6 +287,8 @@ class _Story:
             self.begun = True
             self._told.set()
             self._update(0, self._clip.frames)
+        elif event["event"] == "arithmetic":
+            self.arithmetic = event["text"]
         elif event["event"] == "frames" and self._clip is not None:
             self._update(event["done"], self._clip.frames)
         elif event["event"] == "error":

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import runpy
 import sys
 import time
@@ -78,6 +79,7 @@ def main() -> int:
         tell({"event": "error", "text": where + last_line(error), "memory": memory})
         os._exit(1)
     tell({"event": "frames", "done": done})
+    tell({"event": "arithmetic", "text": _arithmetic()})
     return 0
 
 
@@ -112,6 +114,20 @@ def last_line(error: Exception) -> str:
         return type(error).__name__
     traced = any(line.startswith("Traceback") for line in lines)
     return lines[-1] if traced else " ".join(lines)
+
+
+def _arithmetic() -> str:
+    """What calculated: between two kinds frames may differ in the last rounding."""
+    found = platform.machine()
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return found
+    found += f" {torch.backends.cpu.get_cpu_capability()}"
+    if torch.cuda.is_initialized():
+        return f"{found} + {torch.cuda.get_device_name(torch.cuda.current_device())}"
+    from vsencore.nets.int8 import supported
+
+    return f"{found}{' VNNI' if supported() else ''}"
 
 
 def _bound(threads: int | None) -> None:

@@ -15,21 +15,28 @@ from typing import Any
 
 import psutil
 
-from encore.chunked.ledger import synced
+from encore.chunked.ledger import synced, write_whole
 from encore.errors import JobError, RequestError
 
 __all__ = [
+    "PAGE",
     "alone",
     "checked_output",
     "commit",
+    "finish",
+    "finished_before",
     "is_held",
     "opened",
     "partial_of",
+    "settle",
     "sweep_partials",
     "write",
 ]
 
 _LOCK = "lock"
+_PENDING = "report.pending.json"
+PAGE = "report.sound.html"
+"""The page of the sound, until it stands beside the output."""
 _FULL = (28, 122)
 """ENOSPC, EDQUOT."""
 
@@ -131,6 +138,44 @@ def sweep_partials(output: Path) -> None:
         number = left.stem.rpartition("-")[2]
         if left.suffix == output.suffix and number.isdigit() and not psutil.pid_exists(int(number)):
             left.unlink(missing_ok=True)
+
+
+def finish(
+    partial: Path, output: Path, work: Path, report: dict[str, Any], *, overwrite: bool, keep: bool
+) -> Path:
+    """Give a verified file its name, and its report beside it; give the report's path.
+
+    `report["verified"]["size_bytes"]` is the file's size; `keep` leaves the chunks in the work
+    folder. Killed in between, the next run finds what is left to do by `finished_before`.
+    """
+    write_whole(work / _PENDING, {"keep": keep, "report": report})
+    commit(partial, output, overwrite=overwrite)
+    return settle(output, work)
+
+
+def finished_before(output: Path, work: Path) -> bool:
+    """Whether a run was ended after it had given the output its name, and before all was done."""
+    try:
+        pending = json.loads((work / _PENDING).read_text(encoding="utf-8"))
+        return bool(pending["report"]["verified"]["size_bytes"] == output.stat().st_size)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def settle(output: Path, work: Path) -> Path:
+    """What is left once the output has its name: its report, its page, and what can go."""
+    pending = json.loads((work / _PENDING).read_text(encoding="utf-8"))
+    report = output.with_name(output.name + ".report.json")
+    write_whole(report, pending["report"])
+    if (page := work / PAGE).exists():
+        shutil.move(page, output.with_name(output.name + ".sound.html"))
+    for name in ("chapters.ffmeta", "picture.ffconcat"):
+        (work / name).unlink(missing_ok=True)
+    if not pending["keep"]:
+        for name in ("chunks", "sound"):
+            shutil.rmtree(work / name, ignore_errors=True)
+    (work / _PENDING).unlink()
+    return report
 
 
 def write(path: Path, data: Any) -> None:

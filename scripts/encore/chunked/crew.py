@@ -9,7 +9,10 @@ __all__ = ["crew_for", "gpus_of"]
 
 
 def crew_for(planned: Plan, workers: int | None, cluster: str | None, device: str) -> Crew:
-    """Who makes a plan's chunks. Raises RequestError where a cluster cannot be used."""
+    """Who makes a plan's chunks; `device` is "cpu" where no network works on the picture.
+
+    Raises RequestError where a cluster cannot be used.
+    """
     if cluster is not None:
         from encore.chunked.cluster import Cluster
 

@@ -10,7 +10,6 @@ import ast
 import hashlib
 import importlib.util
 import json
-import platform
 import subprocess
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -23,7 +22,6 @@ from encore.preset import Preset
 
 __all__ = [
     "Part",
-    "arithmetic",
     "content",
     "digest",
     "files_named_in",
@@ -102,20 +100,6 @@ def weight(name: str) -> str:
     """The digest of a model by name or path; "" where it is not here, or is part of our code."""
     path = _weights(name)
     return digest(content([path])) if path is not None else ""
-
-
-@cache
-def arithmetic(device: str = "auto") -> str:
-    """What calculates here; between two kinds frames may differ in the last rounding."""
-    import torch
-
-    kind = torch.backends.cpu.get_cpu_capability()
-    if device != "cpu" and torch.cuda.is_available():
-        number = int(device.partition(":")[2] or 0)
-        return f"{platform.machine()} {kind} + {torch.cuda.get_device_name(number)}"
-    from vsencore.nets.int8 import supported
-
-    return f"{platform.machine()} {kind}{' VNNI' if supported() else ''}"
 
 
 def files_named_in(script: str) -> list[Path]:

@@ -21,16 +21,16 @@ from typing import Any, Literal
 
 import av
 
-from encore.chunked.identity import arithmetic, versions, weight
+from encore.chunked.identity import versions, weight
 from encore.chunked.ledger import Ledger, Record
 from encore.encode import Clip, within_threads
 from encore.errors import JobError
 from encore.progress import Update
-from encore.render import Limits, OutOfMemoryError, StalledError, render
+from encore.render import ChangedError, Limits, OutOfMemoryError, StalledError, render
 
 __all__ = ["ChunkError", "Task", "make", "misfit", "packets_of"]
 
-FailureKind = Literal["disk", "memory", "stall", "unfit", "other"]
+FailureKind = Literal["changed", "disk", "memory", "stall", "unfit", "other"]
 _count = itertools.count()
 
 
@@ -105,7 +105,9 @@ def make(
     if task.tile_px is not None:
         own["VSENCORE_TILE_PX"] = str(task.tile_px)
     try:
-        _rendered(task, partial, update, log, Limits(threads, own, task.stall_s, stopped))
+        arithmetic = _rendered(
+            task, partial, update, log, Limits(threads, own, task.stall_s, stopped)
+        )
         packets = packets_of(partial, task.frames, Fraction(task.clip["rate"]), decode=True)
         record = Record(
             task.key,
@@ -114,13 +116,15 @@ def make(
             packets,
             round(time.monotonic() - began, 3),
             maker or name,
-            arithmetic(task.device),
+            arithmetic,
         )
         ledger.commit(partial, record)
     except ChunkError:
         raise
     except OutOfMemoryError as error:
         raise ChunkError("memory", str(error)) from error
+    except ChangedError as error:
+        raise ChunkError("changed", str(error)) from error
     except StalledError as error:
         raise ChunkError("stall", str(error)) from error
     except JobError as error:
@@ -188,7 +192,7 @@ _FULL = (28, 122)
 """ENOSPC, EDQUOT."""
 
 
-def _rendered(task: Task, partial: Path, update: Update, log: Path, limits: Limits) -> None:
+def _rendered(task: Task, partial: Path, update: Update, log: Path, limits: Limits) -> str:
     arguments = within_threads(task.arguments, limits.threads)
     if task.keys:
         at = "+".join(f"eq(n,{key})" for key in task.keys)
@@ -200,12 +204,12 @@ def _rendered(task: Task, partial: Path, update: Update, log: Path, limits: Limi
         now, then = asdict(clip), asdict(planned)
         for name in ("width", "height", "frames", "rate", "format"):
             if now[name] != then[name]:
-                raise JobError(
+                raise ChangedError(
                     f"the script's {name} is {now[name]} here, and was {then[name]} when planned"
                 )
         return arguments
 
-    render(
+    rendered = render(
         Path(task.script),
         partial,
         checked,
@@ -215,6 +219,7 @@ def _rendered(task: Task, partial: Path, update: Update, log: Path, limits: Limi
         output=task.output,
         limits=limits,
     )
+    return rendered.arithmetic
 
 
 def _clip(facts: Mapping[str, Any]) -> Clip:

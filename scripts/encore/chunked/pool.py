@@ -30,6 +30,8 @@ __all__ = ["Interrupted", "Limits", "work_off"]
 
 _TICK_S = 0.5
 _FIRST_TILE_PX, _LAST_TILE_PX = 256, 64
+_ENDS = {"disk": "the disk is full; make room", "changed": ""}
+"""Failures that every other chunk would meet as well, and what is said; else their own text."""
 _FORECAST_AFTER = 2
 """Chunks: the first is often a dark stage before the show."""
 
@@ -203,8 +205,8 @@ def _try_again(work: _Work, event: Failed) -> None:
     failure, chunk = event.failure, work.chunk(event.key)
     chunk.said, chunk.done, chunk.stand = failure.text, 0, "waiting"
     _say(work, "failed", chunk, why=failure.kind, text=failure.text)
-    if failure.kind == "disk":
-        work.ending = work.ending or "the disk is full; make room"
+    if failure.kind in _ENDS:
+        work.ending = work.ending or _ENDS[failure.kind] or failure.text
         return
     if failure.kind == "unfit":
         # Said once by the crew, which gives it to another; no fault of the chunk.
