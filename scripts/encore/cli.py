@@ -85,6 +85,7 @@ def remaster(
     from encore.job import Request, parse_range
 
     _check_device(device)
+    _check_hands(workers, cluster)
     range_s = None if part is None else parse_range(part)
     request = Request(
         Path(source),
@@ -204,6 +205,7 @@ def encode(
     """Encode any VapourSynth script in chunks: resumable, verified."""
     from encore.encoding import Request, encode_script
 
+    _check_hands(workers, cluster)
     request = Request(script, output, preset, settings, workers, cluster, work, overwrite)
     encode_script(request, reporter(progress))
 
@@ -220,16 +222,19 @@ def status(
     from rich.console import Console
 
     from encore.chunked.state import now_of, shown
-    from encore.workfolder import is_held
+    from encore.workfolder import holder, is_held
 
+    work = work.absolute()
     beside = work.with_name(work.name + ".encore")
     folder = work if work.is_dir() or not beside.is_dir() else beside
     state, held = now_of(folder), is_held(folder)
+    if not held:
+        state.end()
     if as_json:
         print(json.dumps({"running": held, **asdict(state)}))  # noqa: T201
         return
     Console().print(shown(state))
-    what = f"process {state.pid} on {state.host} works on it" if held else "nobody works on it now"
+    what = f"{holder(folder)} works on it" if held else "nobody works on it now"
     print(f"{state.output}: {what}")  # noqa: T201
 
 
@@ -336,6 +341,7 @@ def workers_start(
     host: Annotated[
         str, typer.Option(help="Where the scheduler that is started listens.")
     ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="And at which port.", min=1, max=65535)] = 8786,
     device: Device = "auto",
     progress: Progress = "auto",
 ) -> None:
@@ -348,6 +354,7 @@ def workers_start(
         code = start(
             address,
             host=host,
+            port=port,
             count=count,
             gpus=len(gpus_of(device)),
             scratch=scratch,
@@ -428,6 +435,11 @@ def _check_device(device: str) -> None:
             return
         raise RequestError(f"--device {device}: torch sees {count} CUDA devices; use cpu or auto")
     raise RequestError(f"--device is auto, cpu, cuda or cuda:N, not {device!r}")
+
+
+def _check_hands(workers: int | None, cluster: str | None) -> None:
+    if workers is not None and cluster is not None:
+        raise RequestError("--workers is about this machine; with --cluster its workers count")
 
 
 def _work_folder(work: Path | None) -> Any:

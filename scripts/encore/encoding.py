@@ -21,7 +21,7 @@ from encore import __version__, encode
 from encore.chunked import identity
 from encore.chunked.crew import crew_for
 from encore.chunked.ledger import synced, write_whole
-from encore.chunked.picture import plan, tell_changes, work
+from encore.chunked.picture import check, plan, tell_changes, work
 from encore.encode import PICTURE_SUFFIXES
 from encore.errors import JobError, RequestError
 from encore.ffmpeg import last_words
@@ -30,7 +30,7 @@ from encore.preset import Preset, flatten, load, with_settings
 from encore.process import spawned
 from encore.progress import Reporter, Update, clock
 from encore.render import clip_of, event_of
-from encore.verify import Expected, Verified, verify
+from encore.verify import Expected, Verified, rechecked, verify
 from encore.workfolder import (
     alone,
     checked_output,
@@ -70,13 +70,17 @@ def encode_script(request: Request, reporter: Reporter) -> Verified:
     """Do the whole job. Raises RequestError where nothing was begun, JobError where it failed."""
     began = time.monotonic()
     output = Path(os.path.abspath(request.output))
-    folder = request.work or output.with_name(output.name + ".encore")
+    folder = (request.work or output.with_name(output.name + ".encore")).absolute()
     if not request.overwrite and finished_before(output, folder):
         with alone(folder, output):
             report = settle(output, folder)
         reporter.say(f"{output}: the last run had finished it; see {report}")
         return Verified(**json.loads(report.read_text(encoding="utf-8"))["verified"])
     output = checked_output(request.output, PICTURE_SUFFIXES, overwrite=request.overwrite)
+    if request.cluster is not None:
+        from encore.chunked.cluster import probe
+
+        probe(request.cluster)
     preset = with_settings(load(request.preset) if request.preset else Preset(), request.settings)
     encode.check(preset.encode, output.suffix.lower())
     text = _read(request.script)
@@ -91,12 +95,26 @@ def encode_script(request: Request, reporter: Reporter) -> Verified:
             "versions": dict(identity.versions("picture")),
         }
         try:
-            clip = clip_of(script, log=folder / "picture.log")
+            clip = clip_of(script, log=folder / "picture.log", stall_s=preset.job.stall_s)
         except JobError as error:
             raise RequestError(f"{request.script}: {error}") from error
         reporter.say(f"{clip.width}x{clip.height} {clip.format}, {clip.frames} frames")
-        planned = plan(script, clip, preset.encode, preset.job, work=folder, decides=decides)
-        tell_changes(planned, folder, flatten(preset), reporter)
+        if clip.width % 2 or clip.height % 2:
+            raise RequestError(
+                f"{request.script}: its picture is {clip.width}x{clip.height}; encoders want even "
+                "sizes: crop it, or add a border"
+            )
+        planned = plan(
+            script,
+            clip,
+            preset.encode,
+            preset.job,
+            work=folder,
+            decides=decides,
+            inputs=[path.absolute() for path in identity.files_named_in(text)],
+        )
+        keep = preset.job.keep_chunks
+        tell_changes(planned, folder, flatten(preset), reporter, keep=keep)
         sound = _sound(script, decides, preset, output.suffix.lower(), folder, reporter)
         records = work(
             planned,
@@ -116,6 +134,7 @@ def encode_script(request: Request, reporter: Reporter) -> Verified:
             kept={},
             chapters=0,
             pieces=tuple((record.frames, record.packets) for record in records),
+            recheck=lambda: check(planned, records),
         )
         pictures = [(planned.ledger.path(record.key), record.frames) for record in records]
         partial = partial_of(output)
@@ -131,7 +150,7 @@ def encode_script(request: Request, reporter: Reporter) -> Verified:
                 "verified": verified.as_json(),
                 "took_s": round(took_s, 3),
             }
-            keep, overwrite = preset.job.keep_chunks, request.overwrite
+            overwrite = request.overwrite
             report = finish(partial, output, folder, told, overwrite=overwrite, keep=keep)
         finally:
             partial.unlink(missing_ok=True)
@@ -165,7 +184,7 @@ def _joined(
     clip = expected.clip
     assert clip is not None
     length_s = float(clip.frames / clip.rate)
-    with reporter.stage("mux", unit="s") as update:
+    with rechecked(expected.recheck), reporter.stage("mux", unit="s") as update:
         mux(
             None,
             Plan([]),

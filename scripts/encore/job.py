@@ -24,6 +24,7 @@ from encore.chunked.crew import crew_for
 from encore.chunked.identity import content, digest
 from encore.chunked.ledger import Record, synced, write_whole
 from encore.chunked.picture import Plan as PicturePlan
+from encore.chunked.picture import check as check_chunks
 from encore.chunked.picture import plan as plan_chunks
 from encore.chunked.picture import tell_changes, wanted_borders
 from encore.chunked.picture import work as work_chunks
@@ -39,7 +40,7 @@ from encore.render import clip_of
 from encore.scan import cuts_near, scan
 from encore.script import FrameRange, has_fields, output_rate, picture_script, uses_network
 from encore.source import Source, open_source
-from encore.verify import Expected, Verified, verify
+from encore.verify import Expected, Verified, rechecked, verify
 from encore.workfolder import (
     PAGE,
     alone,
@@ -123,10 +124,14 @@ def remaster(request: Request, reporter: Reporter) -> Result:
     """Do the whole job. Raises RequestError where nothing was begun, JobError where it failed."""
     began = time.monotonic()
     output = Path(os.path.abspath(request.output))
-    work = request.work or output.with_name(output.name + ".encore")
+    work = (request.work or output.with_name(output.name + ".encore")).absolute()
     if not request.overwrite and finished_before(output, work):
         return _settled(output, work, reporter)
     output = _checked_output(request)
+    if request.cluster is not None:
+        from encore.chunked.cluster import probe
+
+        probe(request.cluster)
     _check_settings(request, output.suffix.lower())
     with opened(work, ours=request.work is None), alone(work, output):
         took: dict[str, float] = {}
@@ -235,7 +240,13 @@ def _make(job: _Job, source: Source, output: Path, partial: Path) -> _Made:
         job.note(f"left out {left}")
     inside = chapters_within(_chapters(job, source), job.start_s, length_s)
     track = _sound_track(job.scan, job.preset) if wants_sound else None
-    with _timed(job.took_s, "mux"), job.reporter.stage("mux", unit="s") as update:
+    planned = job.picture
+    recheck = None if planned is None else lambda: check_chunks(planned, job.records)
+    with (
+        _timed(job.took_s, "mux"),
+        rechecked(recheck),
+        job.reporter.stage("mux", unit="s") as update,
+    ):
         mux(
             job.scan,
             kept,
@@ -261,6 +272,7 @@ def _make(job: _Job, source: Source, output: Path, partial: Path) -> _Made:
         kept={kind: kinds.count(kind) for kind in ("audio", "subtitle", "attachment")},
         chapters=len(inside),
         pieces=tuple((record.frames, record.packets) for record in job.records),
+        recheck=recheck,
     )
     return _Made(expected, kept, sound)
 
@@ -306,7 +318,8 @@ def _plan_picture(job: _Job, source: Source) -> None:
     job.script.write_text(
         picture_script(job.scan, job.preset, frames, job.request.device), encoding="utf-8"
     )
-    job.clip = clip_of(job.script, log=job.work / "picture.log")
+    stall_s = job.preset.job.stall_s
+    job.clip = clip_of(job.script, log=job.work / "picture.log", stall_s=stall_s)
     first = frames.first if frames else 0
     job.start_s = picture.start_s + float(first / job.clip.rate)
     restore = job.preset.picture.restore
@@ -356,8 +369,10 @@ def _plan_chunks(
         cuts=[round(cut * ratio) - first for cut in cuts],
         chapters=chapters,
         device=job.request.device,
+        inputs=[Path(job.scan.media)],
     )
-    tell_changes(job.picture, job.work, flatten(preset), job.reporter)
+    keep = preset.job.keep_chunks
+    tell_changes(job.picture, job.work, flatten(preset), job.reporter, keep=keep)
 
 
 def _render(job: _Job, output: Path, sound: Mastered | None) -> list[tuple[Path, int]]:

@@ -158,7 +158,7 @@ def mux(
             arguments += ["-tag:v", "hvc1"]
     # Long FLAC beside a short delay of picture packets must not make FFmpeg give up interleaving.
     arguments += ["-max_interleave_delta", "0", "-f", _format(suffix), str(target)]
-    run([*inputs, *arguments], work / "mux.log", update=update)
+    run([*inputs, *arguments], work / "mux.log", update=update, folder=work)
 
 
 def joined(chunks: Sequence[tuple[Path, int]], rate: Fraction, work: Path) -> list[str]:
@@ -176,7 +176,7 @@ def joined(chunks: Sequence[tuple[Path, int]], rate: Fraction, work: Path) -> li
     target = work / "picture.ffconcat"
     target.write_text("\n".join(lines) + "\n", encoding="ascii")
     # Packets stay as they are: the chunks' headers are the same, for one encoder made them all.
-    return ["-f", "concat", "-auto_convert", "0", "-i", str(target)]
+    return ["-f", "concat", "-auto_convert", "0", "-i", target.name]
 
 
 def on_the_grid(rate: Fraction) -> str:

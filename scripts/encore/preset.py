@@ -302,7 +302,9 @@ def load(name: str) -> Preset:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
             raise RequestError(f"preset {name} could not be read: {reason}") from error
-    if name not in names() or name == "auto":
+    if name == "auto":
+        raise RequestError("preset auto chooses by a recording: name another (encore presets list)")
+    if name not in names():
         raise RequestError(f"there is no preset {name!r}{_nearest(name, names())}")
     return parse((_folder() / f"{name}.toml").read_text(encoding="utf-8"), name)
 

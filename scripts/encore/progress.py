@@ -173,7 +173,7 @@ class _LinesBoard:
     def __init__(self, writer: _Writer, name: str, unit: str) -> None:
         self._writer, self._name, self._unit = writer, name, unit
         self._meter, self._shown = StageMeter(), -math.inf
-        self._begun = False
+        self._begun = self._ended = False
 
     def show(
         self, done: float, total: float, line: str, table: Callable[[], RenderableType]
@@ -184,7 +184,9 @@ class _LinesBoard:
             # What an earlier run finished says nothing of this one's speed.
             self._begun, meter.done = True, done
         meter.update(done, total)
-        if meter.now() - max(self._shown, meter.started) >= self._writer.every_s or done >= total:
+        ended = done >= total and not self._ended
+        self._ended = done >= total
+        if meter.now() - max(self._shown, meter.started) >= self._writer.every_s or ended:
             if self._writer.every_s is not math.inf:
                 self._writer.board(self._name, meter, line, self._unit)
             self._shown = meter.now()

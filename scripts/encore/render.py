@@ -155,25 +155,34 @@ def render(
     return Rendered(clip, story.arithmetic)
 
 
-def clip_of(script: Path, *, log: Path, output: int = 0) -> Clip:
-    """What an output of a script is, from its first frame. Raises JobError where it fails."""
+def clip_of(script: Path, *, log: Path, output: int = 0, stall_s: float | None = None) -> Clip:
+    """What an output of a script is, from its first frame. Raises JobError where it fails.
+
+    So it does where nothing comes for `stall_s`.
+    """
     streams = _WORKER_STREAMS | {"stdout": subprocess.DEVNULL}
     with (
         log.open("wb") as said,
         spawned([*_worker(script, output=output), "--facts"], **streams) as worker,
     ):
-        return _Story(worker, said, lambda done, total: None).clip(Limits())
+        return _Story(worker, said, lambda done, total: None).clip(Limits(stall_s=stall_s))
 
 
-def run(arguments: Sequence[str], log: Path, *, update: Update | None = None) -> None:
+def run(
+    arguments: Sequence[str],
+    log: Path,
+    *,
+    update: Update | None = None,
+    folder: Path | None = None,
+) -> None:
     """Run FFmpeg to its end. Raises JobError with its last words when it fails.
 
-    `update` is given the seconds written so far.
+    `update` is given the seconds written so far; `folder` is where relative names are looked up.
     """
     command = [program(), "-hide_banner", "-nostdin", "-v", "warning", "-y"]
     command += ["-progress", "pipe:1", "-nostats", *arguments]
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
-    with log.open("wb") as said, spawned(command, stderr=said, **streams) as process:
+    with log.open("wb") as said, spawned(command, stderr=said, cwd=folder, **streams) as process:
         assert process.stdout is not None
         for line in process.stdout:
             key, _, value = line.decode("ascii", "replace").strip().partition("=")

@@ -8,7 +8,8 @@ stream that was to be kept is there.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +21,7 @@ from encore.encode import Clip
 from encore.errors import JobError
 from encore.progress import Update
 
-__all__ = ["Expected", "Verified", "verify"]
+__all__ = ["Expected", "Verified", "rechecked", "verify"]
 
 # Matroska writes whole milliseconds; half of one is rounding, the rest is room for a player's.
 _CLOCK_S = 0.001
@@ -41,6 +42,8 @@ class Expected:
     chapters: int
     pieces: tuple[tuple[int, str], ...] = ()
     """The chunks of the picture: frames, and the SHA-256 of their packets, which were decoded."""
+    recheck: Callable[[], None] | None = None
+    """Called where packets are not the chunks': raises JobError where a chunk was damaged."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,17 @@ def verify(path: Path, expected: Expected, update: Update | None = None) -> Veri
         raise JobError(f"the finished file does not read back: {error}") from error
 
 
+@contextmanager
+def rechecked(recheck: Callable[[], None] | None) -> Iterator[None]:
+    """Where what is done here fails, say so if a damaged chunk is why."""
+    try:
+        yield
+    except JobError:
+        if recheck is not None:
+            recheck()
+        raise
+
+
 def _verify(path: Path, expected: Expected, update: Update | None) -> Verified:
     with av.open(str(path)) as container:
         streams = {
@@ -83,7 +97,7 @@ def _verify(path: Path, expected: Expected, update: Update | None) -> Verified:
             raise JobError(f"the finished file has {chapters} chapters, not {expected.chapters}")
     frames = picture_s = worst = None
     if expected.clip is not None:
-        frames, worst = _picture(path, expected.clip, expected.pieces, update)
+        frames, worst = _picture(path, expected.clip, expected, update)
         picture_s = float(frames / expected.clip.rate)
     samples = sound_s = None
     if expected.samples is not None:
@@ -112,17 +126,20 @@ def _check_inventory(streams: dict[str, int], expected: Expected) -> None:
 
 
 def _picture(
-    path: Path, clip: Clip, pieces: Sequence[tuple[int, str]], update: Update | None
+    path: Path, clip: Clip, expected: Expected, update: Update | None
 ) -> tuple[int, float]:
     """How many pictures there are, and the worst error of a timestamp, seconds.
 
     Every packet is read. Packets that are those of the chunks, bit for bit, were decoded when the
-    chunk was made; if any is not, every picture is decoded.
+    chunk was made. If any is not, the chunks are read again: whole ones were written otherwise by
+    the muxer, and every picture is decoded.
     """
     with av.open(str(path)) as container:
         _check_picture(container.streams.video[0], clip)
-    times, same = _packets(path, clip, pieces, update)
+    times, same = _packets(path, clip, expected.pieces, update)
     if not same:
+        if expected.recheck is not None:
+            expected.recheck()
         times = _decoded(path, clip, update)
     if len(times) != clip.frames:
         raise JobError(f"the finished file has {len(times)} pictures, not {clip.frames}")

@@ -17,19 +17,20 @@ from pathlib import Path
 from encore.chunked.cluster import RESOURCE
 from encore.chunked.lanes import lanes_for, shares
 from encore.errors import FAILED, JobError, RequestError
+from encore.ffmpeg import last_words
 from encore.process import spawned
 from encore.progress import Reporter
 
 __all__ = ["start"]
 
 _STARTS_WITHIN_S = 30.0
-_PORT = 8786
 
 
 def start(
     address: str | None,
     *,
     host: str,
+    port: int,
     count: int | None,
     gpus: int,
     scratch: Path,
@@ -45,7 +46,7 @@ def start(
         raise RequestError("workers want Dask: pip install 'encore-remaster[cluster]'") from error
     with ExitStack() as running:
         if address is None:
-            address = running.enter_context(_scheduler(host, scratch, reporter))
+            address = running.enter_context(_scheduler(host, port, scratch, reporter))
         lanes = lanes_for(count, gpus)
         processes = []
         for number, cores in enumerate(shares(lanes)):
@@ -73,9 +74,9 @@ def start(
 
 
 @contextmanager
-def _scheduler(host: str, scratch: Path, reporter: Reporter) -> Iterator[str]:
+def _scheduler(host: str, port: int, scratch: Path, reporter: Reporter) -> Iterator[str]:
     target = scratch / f"scheduler-{os.getpid()}.json"
-    command = [*_dask("scheduler"), "--host", host, "--port", str(_PORT), "--no-dashboard"]
+    command = [*_dask("scheduler"), "--host", host, "--port", str(port), "--no-dashboard"]
     command += ["--scheduler-file", str(target)]
     log = scratch / f"scheduler-{os.getpid()}.log"
     try:
@@ -86,7 +87,7 @@ def _scheduler(host: str, scratch: Path, reporter: Reporter) -> Iterator[str]:
             deadline = time.monotonic() + _STARTS_WITHIN_S
             while not target.exists():
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise JobError(f"the scheduler did not start; see {log}")
+                    raise JobError(f"the scheduler did not start: {last_words(log)}")
                 time.sleep(0.1)
             import json
 

@@ -8,10 +8,11 @@ import json
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -25,6 +26,7 @@ __all__ = [
     "commit",
     "finish",
     "finished_before",
+    "holder",
     "is_held",
     "opened",
     "partial_of",
@@ -67,15 +69,22 @@ def opened(work: Path, *, ours: bool) -> Iterator[None]:
 
     `ours` is False where the user named it: then its parents are made too.
     """
-    fresh = not work.exists()
     try:
-        work.mkdir(parents=not ours, exist_ok=True)
+        if not ours:
+            work.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            work.mkdir()
+            fresh = True
+        except FileExistsError:
+            work.mkdir(exist_ok=True)  # raises where it is a file
+            fresh = False
     except OSError as error:
         raise RequestError(f"cannot make the work folder {work}: {error.strerror}") from error
     try:
         yield
     except RequestError:
-        if fresh:
+        # Not what another process began to use, nor what is finished already.
+        if fresh and not is_held(work) and not any(work.glob("*/*.json")):
             shutil.rmtree(work, ignore_errors=True)
         raise
     except JobError as error:
@@ -92,7 +101,7 @@ def alone(work: Path, output: Path) -> Iterator[None]:
     lock = (work / _LOCK).open("a+")
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _locked(lock)
         except OSError as error:
             lock.seek(0)
             by = lock.read().strip()
@@ -108,14 +117,37 @@ def alone(work: Path, output: Path) -> Iterator[None]:
         lock.close()
 
 
+def _locked(lock: IO[str]) -> None:
+    """Take the lock; who only asks whether it is held has it for a moment."""
+    for last in (False, False, False, True):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if last:
+                raise
+            time.sleep(0.1)
+
+
 def is_held(work: Path) -> bool:
     """Whether some process works in the folder now, as far as this machine can tell."""
     try:
-        with (work / _LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with (work / _LOCK).open("r") as lock:
+            # Shared, so that two who only ask do not take each other for a job.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
     except OSError:
-        return (work / _LOCK).exists()
+        return False
     return False
+
+
+def holder(work: Path) -> str:
+    """Who works in the folder, or did last: "process 12 on host"; empty where nobody told."""
+    try:
+        return (work / _LOCK).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
 
 
 def commit(partial: Path, output: Path, *, overwrite: bool) -> None:

@@ -64,7 +64,7 @@ def film(request, chunks):
 
 def join(work, made, rate, target):
     arguments = ["-copyts", *joined(made, rate, work), "-map", "0:v:0", "-c", "copy"]
-    run([*arguments, "-bsf:v:0", on_the_grid(rate), str(target)], work / "mux.log")
+    run([*arguments, "-bsf:v:0", on_the_grid(rate), str(target)], work / "mux.log", folder=work)
     return target
 
 

@@ -10,8 +10,9 @@ import pytest
 from encore.chunked import picture
 from encore.chunked.crew import gpus_of
 from encore.chunked.ledger import Record
-from encore.chunked.picture import chunk_length, plan, tell_changes, wanted_borders
+from encore.chunked.picture import check, chunk_length, plan, tell_changes, wanted_borders
 from encore.encode import Clip
+from encore.errors import JobError
 from encore.preset import Encode, Job
 from encore.progress import reporter
 
@@ -28,6 +29,8 @@ SETTINGS = {"encode.crf": 17.0, "picture.restore.strength": 0.5}
 @pytest.fixture
 def planned(tmp_path):
     """Plans in one work folder; anything else than usual where asked."""
+
+    (tmp_path / "picture.vpy").write_text("clip.set_output()")
 
     def make(*, settings=None, job=None, clip=CLIP, device="auto", cuts=(), chapters=(), **decides):
         return plan(
@@ -194,3 +197,16 @@ def test_chunks_of_two_kinds_of_machines_are_told():
 
 def test_a_named_device_is_the_only_one():
     assert gpus_of("cpu") == gpus_of("cuda:1") == []
+
+
+def test_chunks_that_a_disk_damaged_are_named_and_forgotten(planned, monkeypatch):
+    one = planned()
+    finish(one, range(len(one.tasks)))
+    records = [one.ledger.finished(task.key) for task in one.tasks]
+    good = {one.ledger.path(task.key) for task in one.tasks if task.number != 1}
+    monkeypatch.setattr(picture, "packets_of", lambda path, *a: "00" if path in good else "ff")
+    with pytest.raises(JobError, match="damaged: chunk 1; the same command"):
+        check(one, records)
+    assert [one.ledger.finished(task.key) is not None for task in one.tasks][:3] == [
+        True, False, True,
+    ]  # fmt: skip

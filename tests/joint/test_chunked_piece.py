@@ -17,7 +17,7 @@ import pytest
 
 from encore import encode, ffmpeg
 from encore.chunked.ledger import Ledger
-from encore.chunked.piece import ChunkError, Task, make, misfit, packets_of
+from encore.chunked.piece import ChunkError, Task, input_digest, make, misfit, packets_of
 from encore.errors import JobError
 from encore.preset import Encode
 from encore.render import CalledOffError, clip_of
@@ -363,3 +363,13 @@ def test_nothing_outlives_a_killed_parent(show, tmp_path, encoder):
     parent.wait()
     _, alive = psutil.wait_procs(children, timeout=20)
     assert alive == []
+
+
+def test_a_script_that_is_changed_under_way_makes_no_chunk(task_of, tmp_path):
+    path = scripted(tmp_path, "clip.set_output(0)\n")
+    inputs = {str(path): input_digest(path)}
+    assert make(task_of(0, 5, script=str(path), inputs=inputs), lambda *a: None).frames == 5
+    path.write_text(path.read_text() + "# changed\n", encoding="utf-8")
+    with pytest.raises(ChunkError, match="was changed while the job ran") as caught:
+        make(task_of(5, 10, script=str(path), inputs=inputs), lambda *a: None)
+    assert caught.value.kind == "changed"

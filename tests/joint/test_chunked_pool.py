@@ -193,13 +193,15 @@ def test_a_chunk_that_fails_is_tried_again_and_that_is_told(job):
     assert told == [(1, "started", 1), (1, "failed", 1), (1, "started", 2), (1, "done", 2)]
 
 
-@pytest.mark.parametrize("retries", [0, 2])
-def test_a_chunk_that_goes_on_failing_is_named_with_its_times_and_the_rest_is_made(job, retries):
+@pytest.mark.parametrize(("retries", "times"), [(0, "once"), (2, "3 times")])
+def test_a_chunk_that_goes_on_failing_is_named_with_its_times_and_the_rest_is_made(
+    job, retries, times
+):
     crew = Crew(job.ledger, lambda task, n: fails() if task.number == 1 else None)
     with pytest.raises(JobError) as caught:
         job.run(crew, retries=retries)
     assert str(caught.value) == (
-        f"chunk 1 (0:04 to 0:08) failed {retries + 1} times: it broke; 3 of 4 chunks are finished "
+        f"chunk 1 (0:04 to 0:08) failed {times}: it broke; 3 of 4 chunks are finished "
         "and kept, and the same command goes on from there"
     )
     assert crew.numbers == [0, *[1] * (retries + 1), 2, 3]
@@ -287,7 +289,7 @@ def test_a_job_in_which_no_chunk_succeeds_gives_up_early(job):
     crew = Crew(job.ledger, lambda task, n: fails())
     with pytest.raises(JobError, match=r"no chunk succeeds \(it broke\); 0 of 50 chunks"):
         job.run(crew, retries=1)
-    assert crew.numbers == [0, 0, 1, 1]
+    assert crew.numbers == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 def test_the_first_ctrl_c_lets_what_is_under_way_end_and_starts_nothing_new(job):

@@ -1,5 +1,6 @@
 """What a killed run leaves beside its output is removed, and nothing else is."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -8,7 +9,8 @@ import sys
 import pytest
 
 from encore import workfolder
-from encore.workfolder import alone, finish, finished_before, partial_of, settle
+from encore.errors import RequestError
+from encore.workfolder import alone, finish, finished_before, opened, partial_of, settle
 
 
 def about_to_finish(tmp_path):
@@ -77,3 +79,42 @@ def test_partial_films_of_processes_that_are_gone_are_removed(tmp_path):
         pass
     assert not stale.exists()
     assert all(path.exists() for path in others)
+
+
+def wrong(work, meanwhile):
+    """A request that turns out wrong after its folder was opened and something was done in it."""
+    with opened(work, ours=True):
+        meanwhile()
+        raise RequestError("wrong")
+
+
+def test_a_wrong_request_leaves_no_folder(tmp_path):
+    with pytest.raises(RequestError, match="wrong"):
+        wrong(tmp_path / "work", lambda: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_request_never_removes_what_another_process_holds(tmp_path):
+    with (tmp_path / "elsewhere").open("w") as unused:
+        held = [unused]
+
+        def taken():
+            held.append((tmp_path / "work" / "lock").open("a"))
+            fcntl.flock(held[-1], fcntl.LOCK_EX)
+
+        with pytest.raises(RequestError, match="wrong"):
+            wrong(tmp_path / "work", taken)
+    assert (tmp_path / "work").exists()
+    held[-1].close()
+
+
+def test_a_wrong_request_never_removes_what_is_finished(tmp_path):
+    record = tmp_path / "work" / "sound" / "key.json"
+
+    def finished():
+        record.parent.mkdir()
+        record.write_text("{}")
+
+    with pytest.raises(RequestError, match="wrong"):
+        wrong(tmp_path / "work", finished)
+    assert record.exists()

@@ -11,12 +11,13 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,15 +27,26 @@ from encore.chunked.piece import ChunkError, Task, make, misfit
 from encore.errors import RequestError
 from encore.render import CalledOffError
 
-__all__ = ["RESOURCE", "Cluster"]
+__all__ = ["RESOURCE", "Cluster", "probe"]
 
 RESOURCE = "encore"
 _TOPIC = "encore-chunks"
 _CONNECT_S = 10
+_PROBE_S = 5
+_ENDS_WITHIN_S = 3.0
 _LOOKS_EVERY_S = 2.0
 _SILENT_FOR_S = 15.0
 """A scheduler that answers nothing for so long is gone."""
 _TELLS_EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class _UnderWay:
+    """A chunk that was handed out, and the workers that it may go to."""
+
+    task: Task
+    future: Any
+    workers: frozenset[str]
 
 
 class Cluster:
@@ -51,7 +63,8 @@ class Cluster:
         self._flag = folder / f"stop-{uuid.uuid4().hex[:12]}"
         self._known: dict[str, str] = {}
         """Workers that were asked, and why each does not fit; "" where it does."""
-        self._futures: dict[str, Any] = {}
+        self._under_way: dict[str, _UnderWay] = {}
+        self._lock = threading.Lock()
         self._closing = threading.Event()
         self._client = _connected(address)
         try:
@@ -76,7 +89,8 @@ class Cluster:
             allow_other_workers=False,
             pure=False,
         )
-        self._futures[task.key] = future
+        with self._lock:
+            self._under_way[task.key] = _UnderWay(task, future, frozenset(fit))
         future.add_done_callback(lambda done: self._finish(task.key, done))
 
     def fewer(self) -> bool:
@@ -89,22 +103,24 @@ class Cluster:
         # On a full disk the chunks under way end by themselves.
         with suppress(OSError):
             self._flag.touch()
-        self._watch.join(_LOOKS_EVERY_S + _CONNECT_S)
-        running = [future for future in self._futures.values() if not future.done()]
-        deadline = time.monotonic() + _CONNECT_S
+        self._watch.join(_ENDS_WITHIN_S)
+        running = [one.future for one in self._under_way.values() if not one.future.done()]
+        deadline = time.monotonic() + _ENDS_WITHIN_S
         while any(not future.done() for future in running) and time.monotonic() < deadline:
             if self._client.status != "running":
                 break
             time.sleep(0.1)
         with suppress(Exception):
-            self._client.cancel(list(self._futures.values()), force=True)
+            self._client.cancel(running, force=True)
         with suppress(Exception):
             self._client.close(timeout=2)
         with suppress(OSError):
             self._flag.unlink(missing_ok=True)
 
     def _finish(self, key: str, future: Any) -> None:
-        if self._closing.is_set():
+        with self._lock:
+            current = self._under_way.get(key)
+        if self._closing.is_set() or current is None or current.future is not future:
             return
         if future.status == "finished":
             told = future.result()
@@ -122,6 +138,20 @@ class Cluster:
         if future.status == "error":
             text = f"{future.exception()}".strip().split("\n")[0]
         self.events.put(Failed(key, ChunkError("other", text), ""))
+
+    def _hand_over(self, fit: set[str]) -> None:
+        """Give chunks whose workers are all gone to those that are there now."""
+        with self._lock:
+            orphans = [
+                one
+                for one in self._under_way.values()
+                if fit and not one.workers & fit and not one.future.done()
+            ]
+        for one in orphans:
+            with self._lock:
+                del self._under_way[one.task.key]
+            self._client.cancel([one.future], force=True)
+            self.start(one.task)
 
     def _leave_out(self, worker: str, why: str) -> None:
         """A worker that did not fit after all: a model that went, for instance."""
@@ -171,23 +201,43 @@ class Cluster:
             for worker, why in self._known.items()
             if not why
         )
+        self._hand_over({worker for worker, why in self._known.items() if not why})
         if first and not hands:
             what = told[0] if told else "it has no workers: encore workers start"
             raise RequestError(f"--cluster {self._address}: {what}")
         if hands != self.hands or told:
             if hands != self.hands:
-                told.append(f"{hands} chunks at once on the workers of {self._address}")
+                many = f"{hands} chunk" if hands == 1 else f"{hands} chunks"
+                told.append(f"{many} at once on the workers of {self._address}")
             self.hands = hands
             self.events.put(Hands(hands, "; ".join(told)))
 
 
-def _connected(address: str) -> Any:
+def probe(address: str) -> None:
+    """Raise RequestError where no scheduler answers at an address; takes a few seconds at most."""
+    distributed = _dask()
+    try:
+        scheme, place = distributed.comm.parse_address(address)
+        if scheme in ("tcp", "tls"):
+            host, port = distributed.comm.parse_host_port(place)
+            socket.create_connection((host, port), timeout=_PROBE_S).close()
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise RequestError(f"--cluster {address}: no scheduler answers there ({reason})") from error
+
+
+def _dask() -> Any:
     try:
         import distributed
     except ImportError as error:
         raise RequestError(
             "--cluster wants Dask: pip install 'encore-remaster[cluster]'"
         ) from error
+    return distributed
+
+
+def _connected(address: str) -> Any:
+    distributed = _dask()
     # What it logs of lost connections is told in our own words.
     for name in ("distributed", "distributed.client", "distributed.comm", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -10,14 +10,20 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Ledger", "Record", "synced", "write_whole"]
+import psutil
+
+__all__ = ["Ledger", "Record", "maker_name", "synced", "write_whole"]
 
 _PART = ".part"
+_SILENT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,14 @@ class Ledger:
         self.path(key).unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what was left half written. Only for the one who holds the folder's lock."""
+        """Remove what was left half written, but for what a living worker may be writing.
+
+        One of another machine is let live until nothing was written for ten minutes.
+        """
         for path in self.folder.glob(f"*{_PART}*"):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                if not _lives(path):
+                    path.unlink()
 
     def others(self, keys: Iterable[str]) -> list[Path]:
         """Files here that belong to none of these keys: chunks of other settings."""
@@ -83,6 +94,25 @@ class Ledger:
 
     def _record(self, key: str) -> Path:
         return self.folder / f"{key}.json"
+
+
+def maker_name(number: int) -> str:
+    """A name for who makes a chunk in this process, by which `sweep` knows whether it lives."""
+    return f"{_host()}-{os.getpid()}-{number}"
+
+
+def _lives(part: Path) -> bool:
+    name = part.name.split(".")[1].rsplit("-", 2)
+    if len(name) < 3 or not name[1].isdigit():
+        return False
+    host, pid = name[:2]
+    if host == _host():
+        return psutil.pid_exists(int(pid))
+    return time.time() - part.stat().st_mtime < _SILENT_S
+
+
+def _host() -> str:
+    return socket.gethostname().partition(".")[0]
 
 
 def write_whole(path: Path, data: Any) -> None:

@@ -18,15 +18,16 @@ from encore.chunked.disk import Forecast
 from encore.chunked.identity import digest
 from encore.chunked.lanes import Crew
 from encore.chunked.ledger import Ledger, Record, write_whole
-from encore.chunked.piece import Task
+from encore.chunked.piece import Task, input_digest, packets_of
 from encore.chunked.plan import Chunk, borders_wanted, chunks_of
 from encore.chunked.pool import Limits, work_off
 from encore.chunked.state import Diary, State
 from encore.encode import Clip
+from encore.errors import JobError
 from encore.preset import Encode, Job
 from encore.progress import Reporter, size
 
-__all__ = ["Plan", "chunk_length", "plan", "tell_changes", "wanted_borders", "work"]
+__all__ = ["Plan", "check", "chunk_length", "plan", "tell_changes", "wanted_borders", "work"]
 
 _FOLDER = "chunks"
 _PLAN = "plan.json"
@@ -71,17 +72,20 @@ def plan(
     cuts: Iterable[int] = (),
     chapters: Iterable[int] = (),
     device: str = "auto",
+    inputs: Iterable[Path] = (),
 ) -> Plan:
     """Cut a script's picture into chunks, and name each by all that decides it.
 
     `cuts` and `chapters` are frames of the clip; `decides` is what its pixels come from. Its
-    "versions" and "weights" are what a machine that makes chunks must have.
+    "versions" and "weights" are what a machine that makes chunks must have. The script and `inputs`
+    are files that must not change while the job runs.
     """
     arguments = encode.video_arguments(settings, clip)
     whole = {**decides, "encoder": [settings.codec, *arguments], "clip": _plain(clip)}
     name = digest(whole)
     suffix = encode.intermediate_suffix(settings.codec)
     ledger = Ledger(work / _FOLDER, suffix)
+    held = {str(path): input_digest(path) for path in (script.absolute(), *inputs)}
     length = chunk_length(job, clip.rate)
 
     def task(chunk: Chunk) -> Task:
@@ -102,6 +106,7 @@ def plan(
             device=device,
             versions=decides["versions"],
             weights=decides["weights"],
+            inputs=held,
         )
 
     chunks = chunks_of(clip.frames, length, cuts=cuts, chapters=chapters)
@@ -109,7 +114,12 @@ def plan(
 
 
 def tell_changes(
-    planned: Plan, work: Path, settings: Mapping[str, object], reporter: Reporter
+    planned: Plan,
+    work: Path,
+    settings: Mapping[str, object],
+    reporter: Reporter,
+    *,
+    keep: bool = False,
 ) -> None:
     """Say what is kept of an earlier run, and what changed since; then write this plan."""
     before = _before(work / _PLAN)
@@ -126,7 +136,7 @@ def tell_changes(
         if taken > _MIB:
             reporter.say(
                 f"{size(taken)} of chunks of other settings lie in {planned.ledger.folder}; "
-                "they go when this job is done"
+                + ("they stay, as job.keep_chunks asks" if keep else "they go when all is done")
             )
     write_whole(
         work / _PLAN,
@@ -174,6 +184,26 @@ def work(
     )
     _tell_arithmetic(list(records.values()), reporter)
     return [records[task.key] for task in planned.tasks]
+
+
+def check(planned: Plan, records: Sequence[Record]) -> None:
+    """Read every chunk again. Raises JobError that names those which a disk damaged.
+
+    They are forgotten, so the next run makes them anew.
+    """
+    damaged = []
+    for task, record in zip(planned.tasks, records, strict=True):
+        try:
+            found = packets_of(planned.ledger.path(task.key), task.frames, planned.clip.rate)
+        except JobError:
+            found = ""
+        if found != record.packets:
+            planned.ledger.forget(task.key)
+            damaged.append(str(task.number))
+    if damaged:
+        raise JobError(
+            f"on the disk are damaged: chunk {', '.join(damaged)}; the same command makes them anew"
+        )
 
 
 def _tell_arithmetic(records: Sequence[Record], reporter: Reporter) -> None:

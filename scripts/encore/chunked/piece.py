@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -21,14 +19,14 @@ from typing import Any, Literal
 
 import av
 
-from encore.chunked.identity import versions, weight
-from encore.chunked.ledger import Ledger, Record
+from encore.chunked.identity import content, digest, versions, weight
+from encore.chunked.ledger import Ledger, Record, maker_name
 from encore.encode import Clip, within_threads
 from encore.errors import JobError
 from encore.progress import Update
 from encore.render import ChangedError, Limits, OutOfMemoryError, StalledError, render
 
-__all__ = ["ChunkError", "Task", "make", "misfit", "packets_of"]
+__all__ = ["ChunkError", "Task", "input_digest", "make", "misfit", "packets_of"]
 
 FailureKind = Literal["changed", "disk", "memory", "stall", "unfit", "other"]
 _count = itertools.count()
@@ -60,6 +58,8 @@ class Task:
     """The programs that the machine must have, by name."""
     weights: Mapping[str, str] = field(default_factory=dict)
     """The models that it must have: name or path, and digest."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """The files that it is made from: path, and digest. They must not change under way."""
 
     @property
     def frames(self) -> int:
@@ -98,16 +98,19 @@ def make(
     if known is not None:
         return known
     began = time.monotonic()
-    name = f"{socket.gethostname().partition('.')[0]}-{os.getpid()}-{next(_count)}"
+    name = maker_name(next(_count))
     partial = ledger.partial(task.key, name)
     log = ledger.folder / f"{task.key}.{name}.log"
     own = dict(environment or {})
     if task.tile_px is not None:
         own["VSENCORE_TILE_PX"] = str(task.tile_px)
     try:
-        arithmetic = _rendered(
-            task, partial, update, log, Limits(threads, own, task.stall_s, stopped)
-        )
+        _check_inputs(task)
+        limits = Limits(threads, own, task.stall_s, stopped)
+        arithmetic = _rendered(task, partial, update, log, limits)
+        _check_inputs(task)
+        if task.tile_px is not None:
+            arithmetic += f", in tiles of {task.tile_px} pixels"
         packets = packets_of(partial, task.frames, Fraction(task.clip["rate"]), decode=True)
         record = Record(
             task.key,
@@ -190,6 +193,21 @@ def packets_of(path: Path, frames: int, rate: Fraction, *, decode: bool = False)
 
 _FULL = (28, 122)
 """ENOSPC, EDQUOT."""
+
+
+def input_digest(path: Path) -> str:
+    """The digest of an input's content."""
+    return digest(content([path]))
+
+
+def _check_inputs(task: Task) -> None:
+    for name, wanted in task.inputs.items():
+        try:
+            now = input_digest(Path(name))
+        except OSError as error:
+            raise ChangedError(f"cannot read {name}: {error.strerror}") from error
+        if now != wanted:
+            raise ChangedError(f"{name} was changed while the job ran")
 
 
 def _rendered(task: Task, partial: Path, update: Update, log: Path, limits: Limits) -> str:

@@ -29,9 +29,12 @@ from encore.progress import Board, Reporter, StageMeter, clock, size
 __all__ = ["Interrupted", "Limits", "work_off"]
 
 _TICK_S = 0.5
+_NOBODY = "waiting for a worker"
 _FIRST_TILE_PX, _LAST_TILE_PX = 256, 64
 _ENDS = {"disk": "the disk is full; make room", "changed": ""}
 """Failures that every other chunk would meet as well, and what is said; else their own text."""
+_GIVES_UP_AFTER = 3
+"""Chunks that fail for good, and one for each hand, before anything succeeded."""
 _FORECAST_AFTER = 2
 """Chunks: the first is often a dark stage before the show."""
 
@@ -45,7 +48,6 @@ class Limits:
     """How stubborn a job is."""
 
     retries: int
-    waits_for_disk: bool = True
 
 
 @dataclass
@@ -148,7 +150,7 @@ def _begin(work: _Work) -> None:
             return
         task = work.tasks[work.waiting[0]]
         left = sum(work.tasks[key].frames - work.chunk(key).done for key in work.under_way)
-        why = work.forecast.must_wait(task.frames, left) if work.limits.waits_for_disk else ""
+        why = work.forecast.must_wait(task.frames, left)
         if why:
             if not work.state.paused:
                 work.reporter.warn(f"paused: {why}; it goes on by itself when there is room")
@@ -216,8 +218,8 @@ def _try_again(work: _Work, event: Failed) -> None:
     if chunk.attempts > work.limits.retries:
         chunk.stand = "failed"
         work.failed[event.key] = failure.text
-        made = any(one.stand == "done" for one in work.state.chunks)
-        if not made and len(work.failed) > work.crew.hands:
+        made = work.state.count("done", "kept")
+        if not made and len(work.failed) >= _GIVES_UP_AFTER + work.crew.hands:
             work.ending = work.ending or "no chunk succeeds"
         return
     work.waiting.insert(0, event.key)
@@ -248,7 +250,8 @@ def _end_in_order(work: _Work) -> None:
     work.ending = "interrupted"
     long = f", about {clock(max(left))}" if left else ""
     work.reporter.warn(
-        f"ending after the {len(work.under_way)} chunks under way{long}; Ctrl-C again ends at once"
+        f"ending after what is under way ({_chunks(len(work.under_way))}{long}); Ctrl-C again ends "
+        "at once"
     )
 
 
@@ -258,6 +261,11 @@ def _tell(work: _Work, board: Board) -> None:
     work.meter.update(float(done), float(state.frames))
     state.fps = None if work.meter.rate is None else round(work.meter.rate, 3)
     state.eta_s = None if work.meter.eta_s is None else round(work.meter.eta_s, 1)
+    if not work.crew.hands:
+        state.fps = state.eta_s = None
+        state.paused = _NOBODY
+    elif state.paused == _NOBODY:
+        state.paused = ""
     state.bytes_done, state.bytes_wanted = work.forecast.taken, work.forecast.whole
     state.disk_free = work.forecast.free
     board.show(float(done), float(state.frames), summary(state), lambda: shown(state))
@@ -303,10 +311,18 @@ def _outcome(work: _Work) -> dict[str, Record]:
         at = f"{clock(float(task.first / rate))} to {clock(float(task.last / rate))}"
         more = f", and {len(work.failed) - 1} more" if len(work.failed) > 1 else ""
         raise JobError(
-            f"chunk {chunk.number} ({at}){more} failed {chunk.attempts} times: {text}; {kept}, and "
-            "the same command goes on from there"
+            f"chunk {chunk.number} ({at}){more} failed {_times(chunk.attempts)}: "
+            f"{text.rstrip('.')}; {kept}, and the same command goes on from there"
         )
     return work.records
+
+
+def _chunks(count: int) -> str:
+    return f"{count} chunk" if count == 1 else f"{count} chunks"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 @contextmanager

@@ -88,6 +88,14 @@ class State:
             for chunk in self.chunks
         )
 
+    def end(self) -> None:
+        """Nobody works on it any more: what was under way is waiting again."""
+        self.fps = self.eta_s = None
+        self.paused = ""
+        for chunk in self.chunks:
+            if chunk.stand == "working":
+                chunk.stand, chunk.done, chunk.fps = "waiting", 0, None
+
     def count(self, *stands: Stand) -> int:
         """How many chunks stand so."""
         return sum(chunk.stand in stands for chunk in self.chunks)
