@@ -6,6 +6,7 @@ SSH have Dask's own tools; `docs/cluster.md` tells how they start the same worke
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -85,15 +86,21 @@ def _scheduler(host: str, port: int, scratch: Path, reporter: Reporter) -> Itera
             spawned(command, stdin=subprocess.PIPE, stdout=said, stderr=said) as process,
         ):
             deadline = time.monotonic() + _STARTS_WITHIN_S
-            while not target.exists():
+            while (known := _told(target)) is None:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise JobError(f"the scheduler did not start: {last_words(log)}")
                 time.sleep(0.1)
-            import json
-
-            yield str(json.loads(target.read_text(encoding="utf-8"))["address"])
+            yield known
     finally:
         target.unlink(missing_ok=True)
+
+
+def _told(target: Path) -> str | None:
+    """The address in a scheduler's file; None while it is not written, or only half."""
+    try:
+        return str(json.loads(target.read_text(encoding="utf-8"))["address"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _dask(what: str) -> list[str]:

@@ -114,8 +114,9 @@ class Cluster:
             self._client.cancel(running, force=True)
         with suppress(Exception):
             self._client.close(timeout=2)
-        with suppress(OSError):
-            self._flag.unlink(missing_ok=True)
+        if all(future.done() for future in running):
+            with suppress(OSError):
+                self._flag.unlink(missing_ok=True)
 
     def _finish(self, key: str, future: Any) -> None:
         with self._lock:
@@ -187,8 +188,13 @@ class Cluster:
         fresh = [worker for worker in workers if worker not in self._known]
         told: list[str] = []
         if fresh:
-            answers = self._client.run(_fit, asdict(self._fits), str(folder), workers=fresh)
-            for worker, why in answers.items():
+            answers = self._client.run(
+                _fit, asdict(self._fits), str(folder), workers=fresh, on_error="return"
+            )
+            for worker, answer in answers.items():
+                if isinstance(answer, OSError):
+                    continue  # it went while it was asked
+                why = answer if isinstance(answer, str) else f"Encore does not run there ({answer})"
                 if not workers[worker]["resources"].get(RESOURCE):
                     why = f"it has no resource {RESOURCE}: start it with --resources {RESOURCE}=1"
                 self._known[worker] = why
@@ -203,6 +209,7 @@ class Cluster:
         )
         self._hand_over({worker for worker, why in self._known.items() if not why})
         if first and not hands:
+            told.sort(key=lambda text: f"no resource {RESOURCE}" in text)
             what = told[0] if told else "it has no workers: encore workers start"
             raise RequestError(f"--cluster {self._address}: {what}")
         if hands != self.hands or told:

@@ -86,6 +86,10 @@ class Ledger:
             with suppress(OSError):
                 if not _lives(path):
                     path.unlink()
+        for flag in self.folder.glob("stop-*"):
+            with suppress(OSError):
+                if time.time() - flag.stat().st_mtime > _SILENT_S:
+                    flag.unlink()
 
     def others(self, keys: Iterable[str]) -> list[Path]:
         """Files here that belong to none of these keys: chunks of other settings."""
