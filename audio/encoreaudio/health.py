@@ -104,7 +104,7 @@ class _Gauge:
             momentary_max_lufs=levels.momentary_max_lufs,
             short_term_max_lufs=levels.short_term_max_lufs,
             true_peak_dbtp=levels.true_peak_dbtp,
-            findings=self._listening.finish(),
+            findings=self._listening.finish().told,
             clicks=self._clicks.finish(),
             invalid_samples=self._invalid,
             lost_s=self._lost_s,

@@ -118,7 +118,7 @@ def master(
         before=heard.before,
         after=render.after,
         opinion=render.opinion,
-        findings=heard.findings,
+        findings=heard.findings.told,
         repairs=repairs.done(),
         clicks=tuple(repairs.clicks),
         alignment=job.alignment,

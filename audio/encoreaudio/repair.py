@@ -6,7 +6,7 @@ turned round: what the last machine clipped is restored before what the tape did
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -99,6 +99,11 @@ class Findings:
     noise: NoisePrint | None
     reverb: Reverb | None
     bandwidth: Bandwidth
+
+    @property
+    def told(self) -> "Findings":
+        """The same without samples: as plain data for a report."""
+        return replace(self, clipping=replace(self.clipping, passages=()))
 
 
 class Listening:

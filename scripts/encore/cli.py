@@ -160,6 +160,16 @@ def scan(
         Path | None, typer.Option("--json", help="Write the scan here; - is stdout.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Look at the whole file.")] = False,
+    light: Annotated[
+        Path | None,
+        typer.Option(help="Draw the show's light into this .png or .svg, or write it as .json."),
+    ] = None,
+    cuts: Annotated[
+        Path | None, typer.Option(help="Write the cuts into this .json, .txt, .edl or .otio.")
+    ] = None,
+    faces: Annotated[
+        Path | None, typer.Option(help="Follow the faces, and write them into this .json.")
+    ] = None,
     work: Work = None,
     progress: Progress = "auto",
 ) -> None:
@@ -173,6 +183,7 @@ def scan(
 
     if json_file is not None:
         _check_text_target(json_file, source, ".json")
+    _check_extras(light, cuts, faces, source)
     said = reporter(progress)
     with _work_folder(work) as folder:
         found = scanning.scan(
@@ -180,14 +191,15 @@ def scan(
         )
         if full:
             found = decoded_throughout(found, said)
+        more = _extras(found, folder, light, cuts, faces, said)
     text = found.model_dump_json(indent=2)
     if json_file is None:
-        show(found, Console())
+        show(found, Console(), more)
     elif str(json_file) == "-":
         print(text)  # noqa: T201 -- the answer itself
     else:
         _write_text(json_file, text + "\n")
-        show(found, Console(stderr=True))
+        show(found, Console(stderr=True), more)
 
 
 @app.command()
@@ -435,6 +447,52 @@ def _check_device(device: str) -> None:
             return
         raise RequestError(f"--device {device}: torch sees {count} CUDA devices; use cpu or auto")
     raise RequestError(f"--device is auto, cpu, cuda or cuda:N, not {device!r}")
+
+
+def _check_extras(light: Path | None, cuts: Path | None, faces: Path | None, source: str) -> None:
+    """Refuse what a scan could not write before it takes its time."""
+    for path, suffixes in ((light, (".png", ".svg", ".json")), (faces, (".json",))):
+        if path is not None and path.suffix.lower() not in suffixes:
+            raise RequestError(f"{path.name!r} must end in {' or '.join(suffixes)}")
+    for path in (light, cuts, faces):
+        if path is not None:
+            _check_text_target(path, source, path.suffix.lower())
+            if not path.absolute().parent.is_dir():
+                raise RequestError(f"there is no folder {path.absolute().parent}")
+    if cuts is not None:
+        from encore.cut_lists import check
+
+        check(cuts)
+
+
+def _extras(
+    found: Any, folder: Path, light: Path | None, cuts: Path | None, faces: Path | None, said: Any
+) -> list[tuple[str, str]]:
+    """What was asked for besides the scan: written, and told as rows of its table."""
+    if (light or cuts or faces) and found.picture is None:
+        raise RequestError(f"{found.source} has no picture")
+    rows: list[tuple[str, str]] = []
+    begins = None
+    if light is not None or cuts is not None:
+        from encore import cut_lists, light_page, lights
+        from encore.scan import source_clip
+
+        told = lights.of_clip(source_clip(found), found.picture, said)
+        begins = told.cuts
+        rows += lights.summary(told)
+        if cuts is not None:
+            cut_lists.export(told, cuts, source=Path(found.source))
+        if light is not None and light.suffix.lower() == ".json":
+            _write_text(light, told.model_dump_json() + "\n")
+        elif light is not None:
+            light_page.draw(told, light, title=Path(found.source).name)
+    if faces is not None:
+        from encore.face_scan import faces_of, summary
+
+        tracks = faces_of(found, folder, said, cuts=begins)
+        tracks.save(faces)
+        rows += summary(tracks, found.picture)
+    return rows
 
 
 def _check_hands(workers: int | None, cluster: str | None) -> None:

@@ -1,56 +1,44 @@
-"""Hard cuts: where the picture becomes another picture, and not only another light.
+"""Hard cuts in a run of frames: where the picture becomes another, and not only another light.
 
-Each frame is reduced to a small picture of its top field (one field belongs to one moment, a woven
-frame may belong to two shots) and that to the *order* of its brightnesses, which a lamp that comes
-up or a flash does not change much. A cut separates two frames before it from two after it: every
-one of the four comparisons across it is unlike, and both sides are like themselves. A flash fails
-that test, because the frame after it is like the frame before it.
+Each frame is reduced to the miniature of its top field (one field belongs to one moment, a woven
+frame may belong to two shots), and the picture engine tells by them (`vsencore.engine.light`), so
+that a scan, a timeline and a filter's windows have the same cuts. At the ends of a run its first
+and its last frame stand for those beyond.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from encore.frames import Luma
+from vsencore.engine import light
 
 __all__ = ["Sketch", "cuts_in", "sketch"]
 
 Sketch = NDArray[np.float32]
-"""The ranks of a small picture's brightnesses, of mean 0 and length 1."""
-
-_ROWS, _COLUMNS = 12, 16
-_UNLIKE = 0.4
-_TIMES_SIDES = 2.5
+"""A small picture of the luminance, 0..1."""
 
 
 def sketch(luma: Luma) -> Sketch:
     """Reduce a frame (height, width), 0..255."""
-    field = luma[0::2]
-    rows, columns = min(_ROWS, field.shape[0]), min(_COLUMNS, field.shape[1])
-    line, sample = field.shape[0] // rows, field.shape[1] // columns
-    kept = field[: rows * line, : columns * sample]
-    small = kept.reshape(rows, line, columns, sample).mean(axis=(1, 3)).ravel()
-    # A code's worth of rounding joins what noise alone would put in order.
-    _, place, ties = np.unique(np.round(small), return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(ties) - 0.5 * ties)[place]
-    ranks -= ranks.mean()
-    length = float(np.linalg.norm(ranks))
-    return np.asarray(ranks / length if length else ranks, np.float32)
+    field = torch.from_numpy(np.ascontiguousarray(luma[0::2], np.float32) / 255)
+    with torch.inference_mode():
+        return np.asarray(light.miniature(field[None, None], "top")[0, 0].numpy(), np.float32)
 
 
-def cuts_in(start: int, sketches: list[Sketch]) -> list[int]:
+def cuts_in(start: int, sketches: Sequence[Sketch]) -> list[int]:
     """The frames that begin a shot, in a run of frames that begins with frame `start`."""
+    if len(sketches) < 2:
+        return []
     found = []
-    for n in range(2, len(sketches) - 1):
-        before, after = sketches[n - 2 : n], sketches[n : n + 2]
-        across = min(_unlikeness(one, other) for one in before for other in after)
-        sides = max(_unlikeness(*before), _unlikeness(*after))
-        if across > _UNLIKE and across > _TIMES_SIDES * sides:
-            found.append(start + n)
+    with torch.inference_mode():
+        minis = torch.from_numpy(np.stack(sketches))[:, None].expand(-1, 3, -1, -1)
+        for gap in (np.flatnonzero(light.like_next(minis).numpy() < light.ALIKE) + 1).tolist():
+            around = torch.arange(gap - light.LOOK, gap + light.LOOK).clamp(0, len(minis) - 1)
+            if light.cut_between(minis[around]):
+                found.append(start + gap)
     return found
-
-
-def _unlikeness(one: Sketch, other: Sketch) -> float:
-    """0 for pictures of one order, 1 for unrelated ones."""
-    return 1.0 - float(one @ other)

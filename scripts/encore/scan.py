@@ -29,7 +29,7 @@ from encore.sound import sound_facts
 from encore.source import Source, open_source
 from encore.survey import survey
 
-__all__ = ["cuts_near", "scan", "source_arguments"]
+__all__ = ["cuts_near", "scan", "source_arguments", "source_clip"]
 
 _SHORT_S = 0.5
 
@@ -99,14 +99,17 @@ def source_arguments(scan: Scan, work: Path | None = None) -> dict[str, object]:
     return arguments
 
 
+def source_clip(scan: Scan) -> vs.VideoNode:
+    """The frames that the scan counted, as a clip."""
+    return vs.core.bs.VideoSource(**source_arguments(scan), showprogress=0)
+
+
 def cuts_near(scan: Scan, places: Iterable[int], reach: int = 40) -> set[int]:
     """The cuts within `reach` frames of some frames of the scan's picture."""
     picture = scan.picture
     if picture is None:
         return set()
-    frames = Frames(
-        vs.core.bs.VideoSource(**source_arguments(scan), showprogress=0), None, 0, picture.rate
-    )
+    frames = Frames(source_clip(scan), None, 0, picture.rate)
     found: set[int] = set()
     for place in places:
         first, last = max(0, place - reach), min(len(frames), place + reach)

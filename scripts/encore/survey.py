@@ -104,7 +104,7 @@ def _look(
     first = numbers[0] - (len(tail) - 1 if tail else 0)
     gathered.cuts += cuts_in(first, known)
     gathered.examined += len(numbers)
-    return sketches[-3:]
+    return sketches[-7:]
 
 
 def _field_flag(frames: Frames, number: int) -> int:

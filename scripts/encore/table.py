@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,12 +21,12 @@ _FIRST_DAMAGES = 5
 _USUAL_ASPECTS = {Fraction(16, 9): "16:9", Fraction(4, 3): "4:3", Fraction(1): "1:1"}
 
 
-def show(scan: Scan, console: Console) -> None:
-    """Print what was found, group by group; reads well at 100 columns."""
+def show(scan: Scan, console: Console, more: Sequence[tuple[str, str]] = ()) -> None:
+    """Print what was found, group by group, and `more` rows; reads well at 100 columns."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), title_justify="left")
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, text in _rows(scan):
+    for name, text in [*_rows(scan), *more]:
         table.add_row(name, Text(text))
     console.print(table)
 

@@ -36,3 +36,14 @@ def test_lamp_that_comes_up_at_once_is_no_cut() -> None:
 
 def test_quick_pan_is_no_cut() -> None:
     assert found(made.progressive(made.pan(right=4.0, down=1.0), 16)) == []
+
+
+def test_a_strobe_is_no_cut_wherever_the_run_ends() -> None:
+    scene = made.lit(made.walker(), lambda moment: 2.2 if moment // 2 % 3 == 0 else 0.5)
+    frames = made.progressive(scene, 18)
+    assert [found(frames[:count]) for count in range(8, 19)] == [[]] * 11
+
+
+def test_a_run_of_no_or_one_frame_has_no_cut() -> None:
+    assert found([]) == []
+    assert found(made.progressive(made.pan(), 1)) == []

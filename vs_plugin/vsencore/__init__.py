@@ -16,20 +16,26 @@ result; `tag` writes those that a source filter could not know.
 from typing import TYPE_CHECKING, Any
 
 from .fields import deinterlace, inverse_telecine
+from .lock import lock
+from .relight import relight
 from .restore import restore
 from .tags import tag
 from .upscale import upscale
 
 if TYPE_CHECKING:
     from .engine.bridge import chain, scenes
+    from .face.filter import faces
     from .learned import remaster
     from .models import model
 
 __all__ = [
     "chain",
     "deinterlace",
+    "faces",
     "inverse_telecine",
+    "lock",
     "model",
+    "relight",
     "remaster",
     "restore",
     "scenes",
@@ -41,6 +47,7 @@ __all__ = [
 _ON_TORCH = {
     "chain": ".engine.bridge",
     "scenes": ".engine.bridge",
+    "faces": ".face.filter",
     "model": ".models",
     "remaster": ".learned",
 }

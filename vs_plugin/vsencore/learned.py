@@ -13,6 +13,7 @@ from .engine.scaling import resize
 from .engine.stage import Needs, Stage
 from .fields import top_field_first
 from .geometry import sample_aspect, square_width
+from .low_band import LockStage
 from .nets import Restorer, Shape, int8
 from .nets.bundled import load, shape_of
 from .nets.restorer import Kind, cells, finished
@@ -108,6 +109,7 @@ def remaster(
     model: str = "base",
     strength: float = 1.0,
     grain: float = 0.0,
+    lock: float = 0.0,
     rate: str = "double",
     tff: bool | None = None,
     crop_edges: int = 0,
@@ -132,6 +134,8 @@ def remaster(
         strength: How much of what the network says is applied: 1 is all, 0 leaves the network out,
             and each field or frame is only enlarged by a cubic kernel (grain is then nothing).
         grain: 0 (none) to 1 (all) of the grain that the network took out is given back.
+        lock: How far the result's light and colours are held to the source's, 0 (not) to 1: see
+            `vsencore.lock`.
         rate: Of fields: "double", a frame for each field, or "single", a frame for each frame.
         tff: Whether the top field comes first; None reads _FieldBased of the first frame.
         crop_edges: Columns taken off left and right first: analogue blanking, usually 8.
@@ -157,6 +161,7 @@ def remaster(
         check_whole("remaster", "width", width, 16, 16384, even=True)
     check_number("remaster", "strength", strength, 0, 1)
     check_number("remaster", "grain", grain, 0, 1)
+    check_number("remaster", "lock", lock, 0, 1)
     check_choice("remaster", "rate", rate, ("double", "single"))
     check_whole("remaster", "crop_edges", crop_edges, 0, (clip.width - 1) // 2, even=True)
     kind: Kind = "fields"
@@ -181,6 +186,7 @@ def remaster(
         model=model,
         strength=strength,
         grain=grain,
+        lock=lock,
         tff=tff,
         crop_edges=crop_edges,
         matrix=matrix,
@@ -201,6 +207,7 @@ def restored(
     model: str,
     strength: float = 1.0,
     grain: float = 0.0,
+    lock: float = 0.0,
     tff: bool | None = None,
     crop_edges: int = 0,
     matrix: str,
@@ -228,7 +235,7 @@ def restored(
     try:
         return chain(
             source,
-            [stage],
+            [stage, LockStage(lock)] if lock and strength else [stage],
             height=height,
             width=width,
             format=format,

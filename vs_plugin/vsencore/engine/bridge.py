@@ -10,7 +10,7 @@ Integers cross the border, not floats: a 3840x2160 frame of YUV420P10 is 25 MB, 
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -24,11 +24,11 @@ from ..colour import read_colour, wanted_colour
 from ..geometry import sample_aspect
 from . import colour, light, scaling
 from .chain import Chain, Pictures
-from .colour import Signal
+from .colour import Signal, siting
 from .device import Place, place
-from .stage import Colour, Stage, check_stage, growth
+from .stage import AnyStage, Beside, Colour, Finish, Stage, check_stage, growth
 
-__all__ = ["chain", "scenes"]
+__all__ = ["chain", "finish", "scenes"]
 
 _ATTACHED = "EncoreBlock"
 # On a processor the second lane turns to codes what the first has made.
@@ -46,7 +46,7 @@ _STRIP_LINES, _HALO_LINES = 256, 16
 
 def chain(
     clip: vs.VideoNode,
-    stages: Sequence[Stage],
+    stages: Sequence[AnyStage],
     *,
     height: int | None = None,
     width: int | None = None,
@@ -88,7 +88,8 @@ def chain(
         check_whole("chain", "batch", batch, 1, 64)
     try:
         stages = [check_stage(stage) for stage in stages]
-        chosen = place(device, stages, precision)
+        windowed = [stage for stage in stages if isinstance(stage, Stage)]
+        chosen = place(device, windowed, precision)
     except (TypeError, ValueError) as error:
         raise vs.Error(f"chain: {error}") from error
     untouched = height in (None, clip.height) and width in (None, clip.width)
@@ -110,6 +111,60 @@ def chain(
     if height is not None and width is not None:  # the shape may change, and its pixels with it
         aspect = sample_aspect(clip) * Fraction(made[1] * height, made[0] * width)
     return _Node(clip, stages, chosen, source, target, size, batch, aspect).clip
+
+
+def finish(
+    clip: vs.VideoNode,
+    stages: Sequence[Finish],
+    *,
+    source: vs.VideoNode | None = None,
+    bits: int | None = None,
+    device: str = "auto",
+) -> vs.VideoNode:
+    """Run finishes over a clip as it stands: its planes are neither scaled nor converted.
+
+    Args:
+        clip: Constant, YUV or Gray of 8 to 16 bit integers, whole frames.
+        stages: In the order they run.
+        source: A clip as long, any size: frames, or single fields; for finishes that look at it.
+        bits: Of the result, 8 to 16; None is the clip's own.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+
+    Returns:
+        The clip with other samples; its range, siting and all properties are what they were.
+
+    Raises:
+        vs.Error: A device that is not there.
+    """
+    try:
+        chosen = place(device, [])
+    except ValueError as error:
+        raise vs.Error(f"finish: {error}") from error
+    signal, place_on = _signal(clip), chosen.device
+    target = replace(signal, bits=bits or signal.bits)
+    placed = [stage.to(place_on, torch.float32) for stage in stages]
+    transfers = _Cuda(place_on) if place_on.type == "cuda" else _Host(place_on)
+    shown = None if source is None else _signal(source)
+
+    def work(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
+        template, frame, *seen = f
+        with torch.inference_mode():
+            luma, chroma = _unit(frame, signal, transfers)
+            beside = Beside(n, chroma_shift=siting(signal, None))
+            if shown is not None:
+                pictures = _read(seen[0], shown, signal, transfers)
+                beside = replace(beside, source=pictures.frames, field=pictures.field)
+            for stage in placed:
+                luma, chroma = stage.finish(luma, chroma, beside)
+            planes = [luma, *chroma.split(1, 1)][: frame.format.num_planes]
+            out = template.copy()
+            transfers.download(colour.to_code(planes, target), [out])
+        for name, value in frame.props.items():
+            out.props[name] = value
+        return out
+
+    blank = vs.core.std.BlankClip(clip, format=_format_id(target), keep=True)
+    return blank.std.ModifyFrame([blank, clip, *([] if source is None else [source])], work)
 
 
 def scenes(clip: vs.VideoNode) -> vs.VideoNode:
@@ -141,7 +196,7 @@ class _Node:
     def __init__(
         self,
         clip: vs.VideoNode,
-        stages: Sequence[Stage],
+        stages: Sequence[AnyStage],
         chosen: Place,
         source: Signal,
         target: Signal,
@@ -386,6 +441,18 @@ def _read(
     return Pictures("yuv", frames, field)
 
 
+def _unit(frame: vs.VideoFrame, signal: Signal, transfers: _Host | _Cuda) -> tuple[Tensor, Tensor]:
+    """Luma and chroma of a YUV or Gray frame, chroma at its own size; Gray has small, empty one."""
+    planes = [
+        transfers.upload(np.asarray(frame[number]))[None, None]
+        for number in range(frame.format.num_planes)
+    ]
+    luma, *chroma = colour.to_unit(planes, signal)
+    if not chroma:
+        return luma, luma.new_zeros(1, 2, -(-frame.height // 2), -(-frame.width // 2))
+    return luma, torch.cat(chroma, 1)
+
+
 def _recolour(matrix: int) -> Callable[[Tensor, Colour], Tensor]:
     def recolour(frames: Tensor, to: Colour) -> Tensor:
         if to == "rgb":
@@ -430,7 +497,7 @@ def _write_flags(out: vs.VideoFrame, flags: light.Flags) -> None:
     out.props["EncoreFlash"] = float(flags.flash)
 
 
-def _check_fields(clip: vs.VideoNode, stages: Sequence[Stage]) -> None:
+def _check_fields(clip: vs.VideoNode, stages: Sequence[AnyStage]) -> None:
     """Refuse fields where frames are due, and frames where fields are."""
     props = clip.get_frame(0).props
     if any(stage.needs.fields for stage in stages[1:]):

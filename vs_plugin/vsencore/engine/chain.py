@@ -20,7 +20,7 @@ from . import light
 from .colour import Field
 from .device import Place, is_out_of_memory, logger
 from .scaling import resize
-from .stage import Colour, Made, Stage, growth
+from .stage import AnyStage, Beside, Colour, Finish, Made, Stage, growth
 from .tiles import run_tiled
 
 __all__ = ["Chain", "Pictures", "joined"]
@@ -64,7 +64,7 @@ class Chain:
 
     def __init__(
         self,
-        stages: Sequence[Stage],
+        stages: Sequence[AnyStage],
         length: int,
         batch: int,
         place: Place,
@@ -77,7 +77,9 @@ class Chain:
         self._cache = _Cache(place.cache_bytes)
         self._told: dict[int, light.Flags] = {}
         self._lock = threading.Lock()
-        self._runners = [_Runner(stage, place) for stage in self.stages]
+        self._runners = [
+            None if isinstance(stage, Finish) else _Runner(stage, place) for stage in self.stages
+        ]
 
     @property
     def blocks(self) -> int:
@@ -135,8 +137,11 @@ class Chain:
         first = number * self.batch
         if level == 0:
             return _joined([source.frame(n) for n in range(first, first + self.batch)])
-        stage = self.stages[level - 1]
+        stage, runner = self.stages[level - 1], self._runners[level - 1]
         centres = [min(n, self.length - 1) for n in range(first, first + self.batch)]
+        if isinstance(stage, Finish):
+            return self._finished(level, number, centres, stage, source)
+        assert runner is not None
         windows = [self._window(n, stage, source) for n in centres]
         fields = stage.needs.fields
         turned = [fields and source.frame(n).field == "bottom" for n in centres]
@@ -158,11 +163,38 @@ class Chain:
                 one[:3] = shown[n, upside_down][0]
         if stage.needs.light:
             self._light_alike(stacked, windows, turned, stage, source)
-        made = self._runners[level - 1](stacked)
+        made = runner(stacked)
         if isinstance(made, Tensor):
             return Pictures(stage.needs.colour, _turned(made, turned))
         luma, chroma = made
         return Pictures("yuv", _turned(luma, turned), None, _turned(chroma, turned))
+
+    def _finished(
+        self, level: int, number: int, centres: Sequence[int], stage: Finish, source: "_Source"
+    ) -> Pictures:
+        """A block's pictures, one at a time with the source's beside it."""
+        block = self._block(level - 1, number, source)
+        luma, chroma = self._apart(block)
+        made = []
+        for at, n in enumerate(centres):
+            seen = source.frame(n)
+            shown = self._coloured(seen, "yuv")
+            beside = Beside(n, shown, seen.field)
+            made.append(stage.finish(luma[at : at + 1], chroma[at : at + 1], beside))
+        lumas, chromas = zip(*made, strict=True)
+        return Pictures("yuv", torch.cat(lumas), None, torch.cat(chromas))
+
+    def _apart(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
+        """Luma and chroma of pictures, float32."""
+        if pictures.chroma is not None:
+            return pictures.frames.float(), pictures.chroma.float()
+        yuv = self._coloured(pictures, "yuv")
+        return yuv[:, :1], yuv[:, 1:]
+
+    def _coloured(self, pictures: Pictures, colour: Colour) -> Tensor:
+        """The frames, all of three channels, in a colour model, float32."""
+        frames = pictures.frames.float()
+        return frames if pictures.colour == colour else self._recolour(frames, colour)
 
     def _window(self, n: int, stage: Stage, source: "_Source") -> list[int]:
         if not stage.reach:

@@ -31,6 +31,7 @@ __all__ = [
     "convert",
     "from_linear",
     "rgb_to_yuv",
+    "siting",
     "to_code",
     "to_linear",
     "to_unit",
@@ -135,7 +136,7 @@ def chroma_up(
     field's line above the middle of its two luma lines in a top field, and as far below in a
     bottom one (ITU-T H.262 section 6.1.1.8).
     """
-    return resize(chroma, *size, shift=_siting(signal, field))
+    return resize(chroma, *size, shift=siting(signal, field))
 
 
 def chroma_down(
@@ -145,7 +146,7 @@ def chroma_down(
 
     `size` (height, width) is chroma's own; the pictures are the same, whatever their sizes.
     """
-    down, right = _siting(signal, field)
+    down, right = siting(signal, field)
     height, width = chroma.shape[-2:]
     shift = (-down * height / size[0], -right * width / size[1])
     return resize(chroma, *size, shift=shift)
@@ -162,8 +163,8 @@ def chroma_scale(
 
     For chains whose nets see luma alone: chroma meets a kernel once, and no RGB is made.
     """
-    from_down, from_right = _siting(source, field)
-    to_down, to_right = _siting(target, field)
+    from_down, from_right = siting(source, field)
+    to_down, to_right = siting(target, field)
     height, width = chroma.shape[-2:]
     shift = (from_down - to_down * height / size[0], from_right - to_right * width / size[1])
     return resize(chroma, *size, shift=shift)
@@ -250,7 +251,7 @@ def _scale(signal: Signal, plane: int) -> tuple[int, int]:
     return (128 * step, 224 * step) if chroma else (16 * step, 219 * step)
 
 
-def _siting(signal: Signal, field: Field | None) -> tuple[float, float]:
+def siting(signal: Signal, field: Field | None) -> tuple[float, float]:
     """Give how far (down, right), in chroma samples, luma's picture begins inside chroma's.
 
     The first chroma sample covers the first 2 (or 4) luma samples: it is at home in the middle of

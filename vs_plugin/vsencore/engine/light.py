@@ -29,6 +29,7 @@ from torch.nn import functional
 from .scaling import resize
 
 __all__ = [
+    "ALIKE",
     "LOOK",
     "Flags",
     "apply",
@@ -37,12 +38,16 @@ __all__ = [
     "fill_trust",
     "flags",
     "light_map",
+    "like_next",
     "miniature",
     "window_indices",
 ]
 
 LOOK = 4
 """Frames needed on each side of a frame to tell its flags: a flash may last three."""
+
+ALIKE = 0.435
+"""Two frames at least as like as this are of one shot."""
 
 _ROWS, _COLUMNS = 24, 32
 _CODE = 1 / 255
@@ -56,8 +61,7 @@ _SHIFT = (3, 8)
 _LEAST_SHARED = 0.06
 # Few cells agree by chance: their likeness is drawn towards 0 as by this share that does not.
 _DOUBT = 0.02
-_ALIKE = 0.455
-_TIMES_SIDES = 1.65
+_TIMES_SIDES = 1.75
 
 # Equal light: the reach of a local mean, in cells, and the bounds of a gain on coded values.
 _SPREAD = 1.5
@@ -129,10 +133,22 @@ def cut_between(minis: Tensor) -> bool:
     """
     structures = _structures(minis)
     first, last = structures[:LOOK], structures[LOOK:]
-    if _largest(_likeness(first, last, (0, 0)), 0.0) >= _ALIKE:
+    if _largest(_likeness(first, last, (0, 0)), 0.0) >= ALIKE:
         return False  # as most gaps are, and a shift can only make them more alike
     across, before, after = likeness(minis)
-    return across < _ALIKE and across * _TIMES_SIDES < min(before, after)
+    return across < ALIKE and across * _TIMES_SIDES < min(before, after)
+
+
+def like_next(minis: Tensor) -> Tensor:
+    """Give the likeness 0..1 of each of miniatures (N, 3, h, w) to the next, unshifted: (N - 1).
+
+    -1 where nothing stands out to be compared. Where it is `ALIKE` or more, `cut_between` finds no
+    cut: who looks at a whole show need ask it only of the other gaps.
+    """
+    structures = _structures(minis).flatten(2)
+    one, other = structures[:-1].unbind(1), structures[1:].unbind(1)
+    norm = ((one[1] * other[2]).sum(-1) * (one[2] * other[1]).sum(-1)).sqrt()
+    return _doubted((one[0] * other[0]).sum(-1), norm, one[0].shape[-1])
 
 
 def likeness(minis: Tensor) -> tuple[float, float, float]:
@@ -292,10 +308,14 @@ def _likeness(one: Tensor, other: Tensor, shift: tuple[int, int]) -> Tensor:
     structure, energy, presence = (
         _correlated(wide[:, there], one[:, here]) for there, here in ((0, 0), (1, 2), (2, 1))
     )
-    norm, cells = (energy * presence).sqrt(), one[0, 0].numel()
-    alike = structure / (norm + _DOUBT * cells)
-    alike = torch.where(norm > _LEAST_SHARED * cells, alike.clamp_min(0), -1.0)
+    alike = _doubted(structure, (energy * presence).sqrt(), one[0, 0].numel())
     return alike.amax((-2, -1)).mT
+
+
+def _doubted(structure: Tensor, norm: Tensor, cells: int) -> Tensor:
+    """Give likeness of a correlation and its norm, or -1 where too few cells tell."""
+    alike = structure / (norm + _DOUBT * cells)
+    return torch.where(norm > _LEAST_SHARED * cells, alike.clamp_min(0), -1.0)
 
 
 def _correlated(wide: Tensor, maps: Tensor) -> Tensor:

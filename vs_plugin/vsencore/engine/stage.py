@@ -2,6 +2,9 @@
 
 A stage knows no VapourSynth, no device, no tiles, no cuts. It says what it needs, and `run` is a
 pure function: the same window gives the same picture, whatever was asked before.
+
+A **finish** is a stage of another kind: it sees one finished picture, luma and chroma apart as they
+stand, with the source's picture of the same moment and the frame's number beside it.
 """
 
 from collections.abc import Callable
@@ -11,7 +14,19 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-__all__ = ["Colour", "Made", "Needs", "Stage", "check_stage", "growth"]
+from .colour import Field
+
+__all__ = [
+    "AnyStage",
+    "Beside",
+    "Colour",
+    "Finish",
+    "Made",
+    "Needs",
+    "Stage",
+    "check_stage",
+    "growth",
+]
 
 type Colour = Literal["rgb", "yuv"]
 type Made = Tensor | tuple[Tensor, Tensor]
@@ -72,14 +87,56 @@ class Stage(Protocol):
         """
 
 
-def growth(stage: Stage) -> tuple[int, int]:
+@dataclass(frozen=True)
+class Beside:
+    """What a finish is told beside its picture.
+
+    frame: its number in the clip. source: the source's picture of that moment, where there is one,
+    Y'CbCr 4:4:4 (1, 3, h, w) in the result's matrix; of an interlaced clip a single field, and
+    `field` its parity. chroma_shift: (down, right), in chroma's own samples, where luma's view
+    begins inside the result's chroma, as `scaling.resize` takes it.
+    """
+
+    frame: int
+    source: Tensor | None = None
+    field: Field | None = None
+    chroma_shift: tuple[float, float] = (0.0, 0.0)
+
+
+@runtime_checkable
+class Finish(Protocol):
+    """A stage of one picture that keeps its size: `reach` is 0 and `scale` 1.
+
+    Its pictures are float32, one at a time, whole, and not turned where the source's is a field.
+    """
+
+    @property
+    def reach(self) -> int: ...  # noqa: D102 -- told above
+
+    @property
+    def scale(self) -> int: ...  # noqa: D102
+
+    @property
+    def needs(self) -> Needs: ...  # noqa: D102
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Finish":
+        """Give the same stage for a device."""
+
+    def finish(self, luma: Tensor, chroma: Tensor, beside: Beside) -> tuple[Tensor, Tensor]:
+        """Filter luma (1, 1, H, W) and chroma (1, 2, h, w) of any smaller size, or equal."""
+
+
+type AnyStage = Stage | Finish
+
+
+def growth(stage: AnyStage) -> tuple[int, int]:
     """Give how many times higher and wider a stage's result is than its pictures."""
     return stage.scale * (2 if stage.needs.fields else 1), stage.scale
 
 
-def check_stage(stage: object) -> Stage:
+def check_stage(stage: object) -> AnyStage:
     """Give a stage back, or raise TypeError or ValueError that says what it lacks."""
-    if not isinstance(stage, Stage):
+    if not isinstance(stage, Stage | Finish):
         raise TypeError(f"a stage has reach, scale, needs, to and run; {stage!r} has not")
     for name in ("reach", "scale"):
         value = getattr(stage, name)
