@@ -78,7 +78,7 @@ class Cluster:
 
     def start(self, task: Task) -> None:
         """Have a chunk made by a worker that fits."""
-        fit = [worker for worker, why in self._known.items() if not why]
+        fit = [worker for worker, why in list(self._known.items()) if not why]
         future = self._client.submit(
             _work,
             asdict(task),
