@@ -7,7 +7,6 @@ file that it finds another way is not noticed when it changes.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -19,9 +18,9 @@ from typing import Any
 
 from encore import __version__, encode
 from encore.chunked import identity
-from encore.chunked.crew import crew_for
-from encore.chunked.ledger import synced, write_whole
-from encore.chunked.picture import check, plan, tell_changes, work
+from encore.chunked.crew import check_cluster, crew_for
+from encore.chunked.ledger import keep_facts, kept_facts
+from encore.chunked.picture import plan, tell_changes, work
 from encore.encode import PICTURE_SUFFIXES
 from encore.errors import JobError, RequestError
 from encore.ffmpeg import last_words
@@ -35,10 +34,9 @@ from encore.workfolder import (
     alone,
     checked_output,
     finish,
-    finished_before,
     opened,
     partial_of,
-    settle,
+    settled,
 )
 
 __all__ = ["Request", "encode_script"]
@@ -71,26 +69,19 @@ def encode_script(request: Request, reporter: Reporter) -> Verified:
     began = time.monotonic()
     output = Path(os.path.abspath(request.output))
     folder = (request.work or output.with_name(output.name + ".encore")).absolute()
-    if not request.overwrite and finished_before(output, folder):
-        with alone(folder, output):
-            report = settle(output, folder)
-        reporter.say(f"{output}: the last run had finished it; see {report}")
-        return Verified(**json.loads(report.read_text(encoding="utf-8"))["verified"])
+    if not request.overwrite and (done := settled(output, folder, reporter)) is not None:
+        return Verified(**done[1]["verified"])
     output = checked_output(request.output, PICTURE_SUFFIXES, overwrite=request.overwrite)
-    if request.cluster is not None:
-        from encore.chunked.cluster import probe
-
-        probe(request.cluster)
+    check_cluster(request.cluster)
     preset = with_settings(load(request.preset) if request.preset else Preset(), request.settings)
     encode.check(preset.encode, output.suffix.lower())
     text = _read(request.script)
     with opened(folder, ours=request.work is None), alone(folder, output):
         script = request.script.absolute()
+        named = identity.files_named_in(text)
         decides = {
             "script": text,
-            "files": {
-                str(path): identity.content([path]) for path in identity.files_named_in(text)
-            },
+            "files": {str(path): identity.content([path]) for path in named},
             "weights": {},
             "versions": dict(identity.versions("picture")),
         }
@@ -111,12 +102,12 @@ def encode_script(request: Request, reporter: Reporter) -> Verified:
             preset.job,
             work=folder,
             decides=decides,
-            inputs=[path.absolute() for path in identity.files_named_in(text)],
+            inputs=[path.absolute() for path in named],
         )
         keep = preset.job.keep_chunks
         tell_changes(planned, folder, flatten(preset), reporter, keep=keep)
         sound = _sound(script, decides, preset, output.suffix.lower(), folder, reporter)
-        records = work(
+        made = work(
             planned,
             crew_for(planned, request.workers, request.cluster, _device(text)),
             preset.job,
@@ -133,20 +124,19 @@ def encode_script(request: Request, reporter: Reporter) -> Verified:
             in ("flac", "pcm"),
             kept={},
             chapters=0,
-            pieces=tuple((record.frames, record.packets) for record in records),
-            recheck=lambda: check(planned, records),
+            pieces=made.pieces,
+            recheck=made.recheck,
         )
-        pictures = [(planned.ledger.path(record.key), record.frames) for record in records]
         partial = partial_of(output)
         try:
-            verified = _joined(preset, expected, pictures, sound, folder, partial, reporter)
+            verified = _joined(preset, expected, made.files, sound, folder, partial, reporter)
             took_s = time.monotonic() - began
             told = {
                 "encore": __version__,
                 "script": text,
                 "output": str(output),
                 "settings": flatten(preset),
-                "chunks": [asdict(record) for record in records],
+                "chunks": [asdict(record) for record in made.records],
                 "verified": verified.as_json(),
                 "took_s": round(took_s, 3),
             }
@@ -218,21 +208,15 @@ def _sound(
     folder.mkdir(exist_ok=True)
     name = identity.digest([decides, codec])
     target = folder / f"{name}{'.flac' if codec == 'flac' else '.w64'}"
-    record = folder / f"{name}.json"
-    try:
-        known = json.loads(record.read_text(encoding="utf-8"))
-        if target.stat().st_size == known["bytes"]:
-            reporter.say("the sound is finished and kept")
-            return _Sound(target, known["samples"], known["sample_rate_hz"])
-    except (OSError, ValueError, KeyError):
-        pass
+    if (known := kept_facts(target)) is not None:
+        reporter.say("the sound is finished and kept")
+        return _Sound(target, known["samples"], known["sample_rate_hz"])
     with reporter.stage("sound", unit="s") as update:
         facts = _written(script, target, work / "sound.log", update)
     if facts is None:
         reporter.say("the script sets no output 1: there is no sound")
         return None
-    synced(target)
-    write_whole(record, {"bytes": target.stat().st_size, **facts})
+    keep_facts(target, facts)
     return _Sound(target, facts["samples"], facts["sample_rate_hz"])
 
 

@@ -1,8 +1,22 @@
 """The two ways a request ends badly, and the exit codes that other people's scripts rely on."""
 
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "WRONG", "EncoreError", "JobError", "RequestError"]
+import errno
+
+__all__ = [
+    "DISK_FULL",
+    "DONE",
+    "FAILED",
+    "INTERRUPTED",
+    "WRONG",
+    "EncoreError",
+    "JobError",
+    "RequestError",
+]
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The numbers of an OSError for which there is one cure: room."""
 
 
 class EncoreError(Exception):

@@ -6,7 +6,6 @@ read back. What was decided is written there as plain JSON, and the picture chai
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
@@ -20,13 +19,12 @@ from typing import Any
 
 from encore import __version__, encode
 from encore.chunked import identity
-from encore.chunked.crew import crew_for
+from encore.chunked.crew import check_cluster, crew_for
 from encore.chunked.identity import content, digest
-from encore.chunked.ledger import Record, synced, write_whole
+from encore.chunked.ledger import keep_facts, kept_facts, write_whole
+from encore.chunked.picture import Finished, tell_changes, wanted_borders
 from encore.chunked.picture import Plan as PicturePlan
-from encore.chunked.picture import check as check_chunks
 from encore.chunked.picture import plan as plan_chunks
-from encore.chunked.picture import tell_changes, wanted_borders
 from encore.chunked.picture import work as work_chunks
 from encore.decoding import decoded_throughout
 from encore.encode import PICTURE_SUFFIXES, SOUND_SUFFIXES, Clip
@@ -46,11 +44,9 @@ from encore.workfolder import (
     alone,
     checked_output,
     finish,
-    finished_before,
     opened,
     partial_of,
-    settle,
-    write,
+    settled,
 )
 
 __all__ = ["Request", "Result", "parse_range", "prepare", "remaster"]
@@ -109,7 +105,7 @@ class _Job:
     script: Path | None = None
     clip: Clip | None = None
     picture: PicturePlan | None = None
-    records: list[Record] = field(default_factory=list)
+    made: Finished | None = None
     start_s: float = 0.0
     took_s: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -125,13 +121,10 @@ def remaster(request: Request, reporter: Reporter) -> Result:
     began = time.monotonic()
     output = Path(os.path.abspath(request.output))
     work = (request.work or output.with_name(output.name + ".encore")).absolute()
-    if not request.overwrite and finished_before(output, work):
-        return _settled(output, work, reporter)
+    if not request.overwrite and (done := settled(output, work, reporter)) is not None:
+        return Result(output, done[0], Verified(**done[1]["verified"]))
     output = _checked_output(request)
-    if request.cluster is not None:
-        from encore.chunked.cluster import probe
-
-        probe(request.cluster)
+    check_cluster(request.cluster)
     _check_settings(request, output.suffix.lower())
     with opened(work, ours=request.work is None), alone(work, output):
         took: dict[str, float] = {}
@@ -156,15 +149,6 @@ def remaster(request: Request, reporter: Reporter) -> Result:
             source.media.unlink(missing_ok=True)
     reporter.say(f"{output}: done and verified in {_minutes(job.took_s['whole'])}; see {report}")
     return Result(output, report, verified)
-
-
-def _settled(output: Path, work: Path, reporter: Reporter) -> Result:
-    """Do what was left when a run was ended just after its output had its name."""
-    with alone(work, output):
-        report = settle(output, work)
-    told = json.loads(report.read_text(encoding="utf-8"))
-    reporter.say(f"{output}: the last run had finished it; see {report}")
-    return Result(output, report, Verified(**told["verified"]))
 
 
 def prepare(
@@ -233,15 +217,16 @@ def _make(job: _Job, source: Source, output: Path, partial: Path) -> _Made:
     sound: Mastered | None = None
     if wants_sound:
         sound = _master(job, output.suffix.lower(), duration)
-    pictures = _render(job, output, sound) if job.picture is not None else []
+    if job.picture is not None:
+        job.made = _render(job, job.picture, output, sound)
+    made = job.made
     length_s = float(duration) if duration is not None else (sound.duration_s if sound else 0.0)
     kept = plan(job.scan, output.suffix.lower(), job.preset.encode)
     for left in kept.left_out:
         job.note(f"left out {left}")
     inside = chapters_within(_chapters(job, source), job.start_s, length_s)
     track = _sound_track(job.scan, job.preset) if wants_sound else None
-    planned = job.picture
-    recheck = None if planned is None else lambda: check_chunks(planned, job.records)
+    recheck = made.recheck if made else None
     with (
         _timed(job.took_s, "mux"),
         rechecked(recheck),
@@ -250,7 +235,7 @@ def _make(job: _Job, source: Source, output: Path, partial: Path) -> _Made:
         mux(
             job.scan,
             kept,
-            picture=pictures,
+            picture=made.files if made else [],
             rate=job.clip.rate if job.clip else None,
             sound=sound.path if sound else None,
             target=partial,
@@ -271,7 +256,7 @@ def _make(job: _Job, source: Source, output: Path, partial: Path) -> _Made:
         in ("flac", "pcm"),
         kept={kind: kinds.count(kind) for kind in ("audio", "subtitle", "attachment")},
         chapters=len(inside),
-        pieces=tuple((record.frames, record.packets) for record in job.records),
+        pieces=made.pieces if made else (),
         recheck=recheck,
     )
     return _Made(expected, kept, sound)
@@ -290,7 +275,7 @@ def _looked_at(source: Source, work: Path, reporter: Reporter) -> tuple[Scan, di
     except (OSError, ValueError):
         pass
     found = decoded_throughout(scan(source, work=work, reporter=reporter), reporter)
-    write(target, found.model_dump(mode="json"))
+    write_whole(target, found.model_dump(mode="json"))
     mark.write_text(name + "\n", encoding="ascii")
     return found, held
 
@@ -375,10 +360,9 @@ def _plan_chunks(
     tell_changes(job.picture, job.work, flatten(preset), job.reporter, keep=keep)
 
 
-def _render(job: _Job, output: Path, sound: Mastered | None) -> list[tuple[Path, int]]:
-    """Make the chunks that are not finished; all in their order, each with its frames."""
-    planned, preset = job.picture, job.preset
-    assert planned is not None
+def _render(job: _Job, planned: PicturePlan, output: Path, sound: Mastered | None) -> Finished:
+    """Make the chunks that are not finished."""
+    preset = job.preset
     beside = sound.path.stat().st_size if sound else 0
     beside += job.scan.size_bytes if preset.encode.keep_originals else 0
     with _timed(job.took_s, "picture"):
@@ -392,7 +376,7 @@ def _render(job: _Job, output: Path, sound: Mastered | None) -> list[tuple[Path,
         networks = networks or uses_network(picture, preset)
         device = request.device if networks else "cpu"
         crew = crew_for(planned, request.workers, request.cluster, device)
-        job.records = work_chunks(
+        return work_chunks(
             planned,
             crew,
             preset.job,
@@ -401,7 +385,6 @@ def _render(job: _Job, output: Path, sound: Mastered | None) -> list[tuple[Path,
             beside_bytes=beside,
             reporter=job.reporter,
         )
-    return [(planned.ledger.path(record.key), record.frames) for record in job.records]
 
 
 def _master(job: _Job, suffix: str, duration: Fraction | None) -> Mastered:
@@ -426,41 +409,29 @@ def _master(job: _Job, suffix: str, duration: Fraction | None) -> Mastered:
     }
     name = digest(decides)
     target = folder / f"{name}{'.flac' if codec == 'flac' else '.w64'}"
-    record = folder / f"{name}.json"
-    if (kept := _kept_sound(record, target)) is not None and job.request.stems is None:
+    if job.request.stems is None and (kept := kept_facts(target)) is not None:
         job.reporter.say("the sound is finished and kept")
-        return kept
-    master = _run_master(job, target, begin, duration, rate, subtype, suffix)
-    told = plain(asdict(master))
-    made = {"bytes": target.stat().st_size, "told": told, "duration_s": float(master.duration_s)}
-    made |= {"samples": master.samples, "sample_rate_hz": master.sample_rate_hz}
-    synced(target)
-    write_whole(record, made)
-    return Mastered(target, master.samples, master.sample_rate_hz, float(master.duration_s), told)
+        return Mastered(target, **kept)
+    sound = _mastered(target, _run_master(job, target, begin, duration, rate, subtype, suffix))
+    keep_facts(target, {name: value for name, value in vars(sound).items() if name != "path"})
+    return sound
 
 
-def _kept_sound(record: Path, target: Path) -> Mastered | None:
-    try:
-        known = json.loads(record.read_text(encoding="utf-8"))
-        if target.stat().st_size != known.pop("bytes"):
-            return None
-        return Mastered(target, **known)
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
+def _mastered(path: Path, master: Any) -> Mastered:
+    return Mastered(
+        path,
+        master.samples,
+        master.sample_rate_hz,
+        float(master.duration_s),
+        plain(asdict(master)),
+    )
 
 
 def _sound_alone(job: _Job, partial: Path) -> tuple[Expected, Plan, Mastered]:
     begin, duration = _sound_range(job)
     master = _run_master(job, partial, begin, duration, None, "auto", partial.suffix.lower())
     expected = Expected(None, master.samples, master.sample_rate_hz, True, {}, 0)
-    sound = Mastered(
-        partial,
-        master.samples,
-        master.sample_rate_hz,
-        float(master.duration_s),
-        plain(asdict(master)),
-    )
-    return expected, Plan([]), sound
+    return expected, Plan([]), _mastered(partial, master)
 
 
 def _sound_range(job: _Job) -> tuple[float | None, Fraction | None]:
@@ -643,7 +614,7 @@ def _report(job: _Job, output: Path, made: _Made, verified: Verified) -> dict[st
                 "frames": clip.frames,
                 "format": clip.format,
                 "script": None if job.script is None else job.script.read_text(encoding="utf-8"),
-                "chunks": [asdict(record) for record in job.records],
+                "chunks": [asdict(record) for record in job.made.records] if job.made else [],
             },
             "sound": None if made.sound is None else made.sound.told | {"target": output.name},
             "kept": [stream.model_dump(mode="json") for stream in made.plan.kept],

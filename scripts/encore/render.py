@@ -100,11 +100,10 @@ def render(
     update: Update,
     *,
     log: Path,
-    output: int = 0,
     span: tuple[int, int] | None = None,
     limits: Limits | None = None,
 ) -> Rendered:
-    """Render an output of a script into `target`.
+    """Render output 0 of a script into `target`.
 
     `arguments` gives FFmpeg's output arguments for the clip; `span` is the frames to take, first
     and last, the last one not taken. What the processes said goes to `log`. Raises JobError with
@@ -115,7 +114,7 @@ def render(
     ffmpeg = [program(), "-hide_banner", "-nostdin", "-v", "warning", "-xerror", "-y"]
     ffmpeg += ["-f", "yuv4mpegpipe", "-i", "pipe:0"]
     streams = _WORKER_STREAMS | {"env": os.environ | dict(limits.environment)}
-    command = _worker(script, output=output, span=span, threads=limits.threads)
+    command = _worker(script, span=span, threads=limits.threads)
     with log.open("wb") as said, spawned(command, **streams) as worker:
         story = _Story(worker, said, update)
         clip = story.clip(limits)
@@ -155,15 +154,15 @@ def render(
     return Rendered(clip, story.arithmetic)
 
 
-def clip_of(script: Path, *, log: Path, output: int = 0, stall_s: float | None = None) -> Clip:
-    """What an output of a script is, from its first frame. Raises JobError where it fails.
+def clip_of(script: Path, *, log: Path, stall_s: float | None = None) -> Clip:
+    """What output 0 of a script is, from its first frame. Raises JobError where it fails.
 
     So it does where nothing comes for `stall_s`.
     """
     streams = _WORKER_STREAMS | {"stdout": subprocess.DEVNULL}
     with (
         log.open("wb") as said,
-        spawned([*_worker(script, output=output), "--facts"], **streams) as worker,
+        spawned([*_worker(script), "--facts"], **streams) as worker,
     ):
         return _Story(worker, said, lambda done, total: None).clip(Limits(stall_s=stall_s))
 
@@ -209,12 +208,10 @@ def count_frames(path: Path) -> int:
 def _worker(
     script: Path,
     *,
-    output: int = 0,
     span: tuple[int, int] | None = None,
     threads: int | None = None,
 ) -> list[str]:
     command = [sys.executable, "-m", "encore.worker", str(script), "--leash"]
-    command += ["--output", str(output)]
     if span is not None:
         command += ["--first", str(span[0]), "--last", str(span[1])]
     return command + (["--threads", str(threads)] if threads is not None else [])

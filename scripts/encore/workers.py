@@ -17,6 +17,7 @@ from pathlib import Path
 
 from encore.chunked.cluster import RESOURCE
 from encore.chunked.lanes import lanes_for, shares
+from encore.chunked.ledger import machine
 from encore.errors import FAILED, JobError, RequestError
 from encore.ffmpeg import last_words
 from encore.process import spawned
@@ -57,7 +58,7 @@ def start(
             command = [*_dask("worker"), address, "--nthreads", "1", "--nworkers", "1"]
             command += ["--resources", f"{RESOURCE}=1", "--memory-limit", "0", "--no-dashboard"]
             command += ["--local-directory", str(scratch)]
-            command += ["--name", f"{os.uname().nodename.partition('.')[0]}-{os.getpid()}-{number}"]
+            command += ["--name", f"{machine()}-{os.getpid()}-{number}"]
             processes.append(
                 running.enter_context(
                     spawned(command, env=os.environ | own, stdin=subprocess.PIPE,

@@ -17,7 +17,8 @@ from typing import IO, Any
 import psutil
 
 from encore.chunked.ledger import synced, write_whole
-from encore.errors import JobError, RequestError
+from encore.errors import DISK_FULL, JobError, RequestError
+from encore.progress import Reporter
 
 __all__ = [
     "PAGE",
@@ -31,16 +32,14 @@ __all__ = [
     "opened",
     "partial_of",
     "settle",
+    "settled",
     "sweep_partials",
-    "write",
 ]
 
 _LOCK = "lock"
 _PENDING = "report.pending.json"
 PAGE = "report.sound.html"
 """The page of the sound, until it stands beside the output."""
-_FULL = (28, 122)
-"""ENOSPC, EDQUOT."""
 
 
 def checked_output(output: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> Path:
@@ -91,7 +90,7 @@ def opened(work: Path, *, ours: bool) -> Iterator[None]:
         raise JobError(f"{error} (logs are in {work})") from error
     except OSError as error:
         full = "the disk is full; make room, and the same command goes on from there"
-        reason = full if error.errno in _FULL else str(error)
+        reason = full if error.errno in DISK_FULL else str(error)
         raise JobError(f"{reason} (logs are in {work})") from error
 
 
@@ -194,6 +193,20 @@ def finished_before(output: Path, work: Path) -> bool:
         return False
 
 
+def settled(output: Path, work: Path, reporter: Reporter) -> tuple[Path, dict[str, Any]] | None:
+    """Do what a run left that was ended just after it had given the output its name.
+
+    Gives the report's path and the report; None where no run was ended there.
+    """
+    if not finished_before(output, work):
+        return None
+    with alone(work, output):
+        report = settle(output, work)
+    reporter.say(f"{output}: the last run had finished it; see {report}")
+    told: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    return report, told
+
+
 def settle(output: Path, work: Path) -> Path:
     """What is left once the output has its name: its report, its page, and what can go."""
     pending = json.loads((work / _PENDING).read_text(encoding="utf-8"))
@@ -208,10 +221,3 @@ def settle(output: Path, work: Path) -> Path:
             shutil.rmtree(work / name, ignore_errors=True)
     (work / _PENDING).unlink()
     return report
-
-
-def write(path: Path, data: Any) -> None:
-    """Write JSON in one step."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, path)

@@ -16,7 +16,7 @@ from encore.render import CalledOffError
 
 
 def task(number):
-    return Task(f"k{number}", number, "s.vpy", 0, 0, 10, (), {}, "ffv1", (), "/", ".mkv", 1.0)
+    return Task(f"k{number}", number, "s.vpy", 0, 10, (), {}, "ffv1", (), "/", ".mkv", 1.0)
 
 
 def record(one):

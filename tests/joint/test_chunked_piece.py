@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,10 +14,11 @@ import av
 import numpy as np
 import psutil
 import pytest
+from tasks import lossless_task
 
 from encore import encode, ffmpeg
 from encore.chunked.ledger import Ledger
-from encore.chunked.piece import ChunkError, Task, input_digest, make, misfit, packets_of
+from encore.chunked.piece import ChunkError, input_digest, make, misfit, packets_of
 from encore.errors import JobError
 from encore.preset import Encode
 from encore.render import CalledOffError, clip_of
@@ -71,25 +72,7 @@ def task_of(show, tmp_path):
     path, clip = show
 
     def task(first=0, last=FRAMES, **other):
-        settings = Encode(codec="ffv1")
-        facts = asdict(clip) | {"rate": f"{clip.rate}", "sample_aspect": f"{clip.sample_aspect}"}
-        made = Task(
-            key=f"k{first}-{last}",
-            number=0,
-            script=str(path),
-            output=0,
-            first=first,
-            last=last,
-            keys=(),
-            clip=facts,
-            codec="ffv1",
-            arguments=tuple(encode.video_arguments(settings, clip)),
-            folder=str(tmp_path / "chunks"),
-            suffix=".mkv",
-            stall_s=60.0,
-            device="cpu",
-        )
-        return replace(made, **other)
+        return replace(lossless_task(path, clip, tmp_path / "chunks", first, last), **other)
 
     return task
 

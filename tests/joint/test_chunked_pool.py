@@ -14,7 +14,7 @@ from encore.chunked.disk import Forecast
 from encore.chunked.lanes import Done, Failed, Hands, Lost, Moved
 from encore.chunked.ledger import Ledger, Record
 from encore.chunked.piece import ChunkError, Task
-from encore.chunked.pool import Interrupted, Limits, work_off
+from encore.chunked.pool import Interrupted, work_off
 from encore.chunked.state import Diary, State, now_of
 from encore.errors import JobError
 
@@ -112,7 +112,7 @@ def job(tmp_path, monkeypatch):
     def tasks(count):
         clip = {"rate": "25/1"}
         return [
-            Task(f"k{n}", n, "s.vpy", 0, 100 * n, 100 * (n + 1), (), clip, "ffv1", (),
+            Task(f"k{n}", n, "s.vpy", 100 * n, 100 * (n + 1), (), clip, "ffv1", (),
                  str(ledger.folder), ".mkv", 60.0)
             for n in range(count)
         ]  # fmt: skip
@@ -127,7 +127,7 @@ def job(tmp_path, monkeypatch):
             state=made.state,
             reporter=told,
             diary=Diary(tmp_path),
-            limits=Limits(retries),
+            retries=retries,
         )
 
     made.tasks, made.of, made.run = tasks(4), tasks, run

@@ -8,23 +8,21 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import psutil
 import pytest
+from tasks import lossless_task
 
-from encore import encode
 from encore.chunked.cluster import RESOURCE, Cluster
 from encore.chunked.lanes import Done, Failed, Hands, Lost
 from encore.chunked.ledger import Ledger
-from encore.chunked.piece import Task
 from encore.encode import Clip
 from encore.encoding import Request, encode_script
 from encore.errors import RequestError
-from encore.preset import Encode
 from encore.process import spawned, stop
 from encore.progress import reporter
 
@@ -125,27 +123,9 @@ def task_of(tmp_path):
         script = tmp_path / "show.vpy"
         if not script.exists():
             script.write_text(SCRIPT + end, encoding="utf-8")
-        facts = asdict(CLIP) | {"rate": f"{CLIP.rate}", "sample_aspect": f"{CLIP.sample_aspect}"}
-        settings = Encode(codec="ffv1")
         folder = tmp_path / "work"
         folder.mkdir(exist_ok=True)
-        made = Task(
-            key=f"k{first}-{last}",
-            number=0,
-            script=str(script),
-            output=0,
-            first=first,
-            last=last,
-            keys=(),
-            clip=facts,
-            codec="ffv1",
-            arguments=tuple(encode.video_arguments(settings, CLIP)),
-            folder=str(folder),
-            suffix=".mkv",
-            stall_s=60.0,
-            device="cpu",
-        )
-        return replace(made, **other)
+        return replace(lossless_task(script, CLIP, folder, first, last), **other)
 
     return task
 

@@ -1,7 +1,7 @@
 """Faces found in single pictures: real ones where they are there, and none where there is none."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -24,12 +24,7 @@ WEBCAM = ("clips/bt601_webcam_640x428.mov", 5, [(0.535, 0.59, 0.5)])
 ROOM = ("clips/room_people_1080p.mp4", 0, [(0.39, 0.32, 0.08), (0.535, 0.285, 0.07)])
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    yield
-    cv2.setNumThreads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread_of_opencv")
 
 
 @cache

@@ -20,12 +20,7 @@ Where = Callable[[int], tuple[float, float, float]]
 Picture = NDArray[np.uint8]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    yield
-    cv2.setNumThreads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread_of_opencv")
 
 
 def cloth(height: int, width: int, seed: int, fine: float = 2.0) -> NDArray[np.float32]:

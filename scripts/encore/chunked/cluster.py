@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from encore.chunked.lanes import Done, Event, Failed, Hands, Lost, Moved
+from encore.chunked.lanes import Done, Event, Failed, Hands, Lost, Moved, kept_to
 from encore.chunked.ledger import Record
 from encore.chunked.piece import ChunkError, Task, make, misfit
 from encore.errors import RequestError
@@ -245,6 +245,8 @@ def _dask() -> Any:
 
 def _connected(address: str) -> Any:
     distributed = _dask()
+    # A client that fails while it is made can hang the next one, when it is collected meanwhile.
+    probe(address)
     # What it logs of lost connections is told in our own words.
     for name in ("distributed", "distributed.client", "distributed.comm", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -286,8 +288,9 @@ def _work(facts: dict[str, Any], flag: str) -> dict[str, Any]:
             worker.log_event(_TOPIC, facts)
 
     threading.Thread(target=look, daemon=True).start()
-    threads = _kept_to_cores()
-    environment = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
+    # What `encore workers start` gave this worker.
+    given = os.environ.get("ENCORE_CORES", "")
+    threads, environment = kept_to([int(core) for core in given.split(",") if core])
     try:
         record = make(
             replace(task, keys=tuple(task.keys), arguments=tuple(task.arguments)),
@@ -305,15 +308,3 @@ def _work(facts: dict[str, Any], flag: str) -> dict[str, Any]:
     finally:
         ended.set()
     return {"record": asdict(record)}
-
-
-def _kept_to_cores() -> int | None:
-    """Keep this thread, and what it starts, to the cores that `encore workers start` gave."""
-    given = os.environ.get("ENCORE_CORES", "")
-    if not given:
-        return None
-    cores = [int(core) for core in given.split(",")]
-    if hasattr(os, "sched_setaffinity"):
-        with suppress(OSError):
-            os.sched_setaffinity(0, cores)
-    return len(cores)

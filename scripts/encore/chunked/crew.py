@@ -5,7 +5,7 @@ from __future__ import annotations
 from encore.chunked.lanes import Crew, Lanes, lanes_for
 from encore.chunked.picture import Plan
 
-__all__ = ["crew_for", "gpus_of"]
+__all__ = ["check_cluster", "crew_for", "gpus_of"]
 
 
 def crew_for(planned: Plan, workers: int | None, cluster: str | None, device: str) -> Crew:
@@ -20,6 +20,14 @@ def crew_for(planned: Plan, workers: int | None, cluster: str | None, device: st
     gpus = gpus_of(device)
     left = len(planned.tasks) - planned.finished
     return Lanes(max(1, min(left, lanes_for(workers, len(gpus)))), gpus=gpus)
+
+
+def check_cluster(cluster: str | None) -> None:
+    """Raise RequestError where a cluster is asked for and cannot be reached."""
+    if cluster is not None:
+        from encore.chunked.cluster import probe
+
+        probe(cluster)
 
 
 def gpus_of(device: str) -> list[int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import queue
-import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +17,7 @@ from typing import Protocol
 
 import psutil
 
-from encore.chunked.ledger import Record
+from encore.chunked.ledger import Record, machine
 from encore.chunked.piece import ChunkError, Task, make
 from encore.render import CalledOffError
 
@@ -31,6 +30,7 @@ __all__ = [
     "Lanes",
     "Lost",
     "Moved",
+    "kept_to",
     "lanes_for",
     "shares",
 ]
@@ -141,14 +141,9 @@ class Lanes:
             thread.join()
 
     def _lane(self, number: int, cores: Sequence[int], environment: dict[str, str]) -> None:
-        name = f"{socket.gethostname().partition('.')[0]}/{number + 1}"
-        threads = None
-        if cores:
-            # Of this thread alone, and of the processes that it starts.
-            with suppress(OSError):
-                os.sched_setaffinity(0, cores)
-            threads = len(cores)
-            environment = environment | {"OMP_NUM_THREADS": str(threads)}
+        name = f"{machine()}/{number + 1}"
+        threads, bounds = kept_to(cores)
+        environment = environment | bounds
         while (task := self._tasks.get()) is not None and not self._stopped.is_set():
             self._work(task, name, threads, environment)
 
@@ -187,6 +182,19 @@ def lanes_for(wanted: int | None, gpus: int) -> int:
         return gpus
     by_memory = psutil.virtual_memory().available // _MEMORY_A_LANE
     return max(1, min(len(_cores()) // _CORES_A_LANE, by_memory))
+
+
+def kept_to(cores: Sequence[int]) -> tuple[int | None, dict[str, str]]:
+    """Keep this thread, and the processes that it starts, to some cores; none is no bound.
+
+    Gives how many threads they are for, and what their environment wants.
+    """
+    if not cores:
+        return None, {}
+    if hasattr(os, "sched_setaffinity"):
+        with suppress(OSError):
+            os.sched_setaffinity(0, cores)
+    return len(cores), {"OMP_NUM_THREADS": str(len(cores))}
 
 
 def _cores() -> list[int]:

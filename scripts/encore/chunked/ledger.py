@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,16 @@ from typing import Any
 
 import psutil
 
-__all__ = ["Ledger", "Record", "maker_name", "synced", "write_whole"]
+__all__ = [
+    "Ledger",
+    "Record",
+    "keep_facts",
+    "kept_facts",
+    "machine",
+    "maker_name",
+    "synced",
+    "write_whole",
+]
 
 _PART = ".part"
 _SILENT_S = 600.0
@@ -102,21 +111,37 @@ class Ledger:
 
 def maker_name(number: int) -> str:
     """A name for who makes a chunk in this process, by which `sweep` knows whether it lives."""
-    return f"{_host()}-{os.getpid()}-{number}"
+    return f"{machine()}-{os.getpid()}-{number}"
 
 
 def _lives(part: Path) -> bool:
     name = part.name.split(".")[1].rsplit("-", 2)
     if len(name) < 3 or not name[1].isdigit():
         return False
-    host, pid = name[:2]
-    if host == _host():
+    where, pid = name[:2]
+    if where == machine():
         return psutil.pid_exists(int(pid))
     return time.time() - part.stat().st_mtime < _SILENT_S
 
 
-def _host() -> str:
+def machine() -> str:
+    """The short name of this machine."""
     return socket.gethostname().partition(".")[0]
+
+
+def kept_facts(file: Path) -> dict[str, Any] | None:
+    """What `keep_facts` told of a file; None where one of the two is not there, or not whole."""
+    try:
+        known: dict[str, Any] = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        return known if known.pop("bytes") == file.stat().st_size else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def keep_facts(file: Path, facts: Mapping[str, Any]) -> None:
+    """Commit a finished file that is no chunk: it, then beside it what is known of it."""
+    synced(file)
+    write_whole(file.with_suffix(".json"), {"bytes": file.stat().st_size, **facts})
 
 
 def write_whole(path: Path, data: Any) -> None:

@@ -20,14 +20,23 @@ from encore.chunked.lanes import Crew
 from encore.chunked.ledger import Ledger, Record, write_whole
 from encore.chunked.piece import Task, input_digest, packets_of
 from encore.chunked.plan import Chunk, borders_wanted, chunks_of
-from encore.chunked.pool import Limits, work_off
+from encore.chunked.pool import work_off
 from encore.chunked.state import Diary, State
 from encore.encode import Clip
 from encore.errors import JobError
 from encore.preset import Encode, Job
 from encore.progress import Reporter, size
 
-__all__ = ["Plan", "check", "chunk_length", "plan", "tell_changes", "wanted_borders", "work"]
+__all__ = [
+    "Finished",
+    "Plan",
+    "check",
+    "chunk_length",
+    "plan",
+    "tell_changes",
+    "wanted_borders",
+    "work",
+]
 
 _FOLDER = "chunks"
 _PLAN = "plan.json"
@@ -49,6 +58,29 @@ class Plan:
     def finished(self) -> int:
         """How many chunks are there already."""
         return sum(self.ledger.finished(task.key) is not None for task in self.tasks)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A planned picture of which every chunk is made."""
+
+    plan: Plan
+    records: list[Record]
+    """Of all chunks, in their order."""
+
+    @property
+    def files(self) -> list[tuple[Path, int]]:
+        """The chunks' files, each with its frames."""
+        return [(self.plan.ledger.path(record.key), record.frames) for record in self.records]
+
+    @property
+    def pieces(self) -> tuple[tuple[int, str], ...]:
+        """What the joined file must hold: frames, and the digest of their packets."""
+        return tuple((record.frames, record.packets) for record in self.records)
+
+    def recheck(self) -> None:
+        """Raise JobError where a disk damaged a chunk since it was made; see `check`."""
+        check(self.plan, self.records)
 
 
 def chunk_length(job: Job, rate: Fraction) -> int:
@@ -93,7 +125,6 @@ def plan(
             key=digest([name, chunk.first, chunk.last, chunk.keys]),
             number=chunk.number,
             script=str(script.absolute()),
-            output=0,
             first=chunk.first,
             last=chunk.last,
             keys=chunk.keys,
@@ -161,8 +192,8 @@ def work(
     folder: Path,
     beside_bytes: int,
     reporter: Reporter,
-) -> list[Record]:
-    """Make what is not finished; the records of all chunks, in their order. Raises as `work_off`.
+) -> Finished:
+    """Make what is not finished. Raises as `work_off`.
 
     `folder` is the work folder, `beside_bytes` what the finished file holds beside the picture.
     """
@@ -180,10 +211,10 @@ def work(
         state=State(str(output), rate, clip.frames),
         reporter=reporter,
         diary=Diary(folder),
-        limits=Limits(job.retries),
+        retries=job.retries,
     )
     _tell_arithmetic(list(records.values()), reporter)
-    return [records[task.key] for task in planned.tasks]
+    return Finished(planned, [records[task.key] for task in planned.tasks])
 
 
 def check(planned: Plan, records: Sequence[Record]) -> None:

@@ -22,7 +22,7 @@ import av
 from encore.chunked.identity import content, digest, versions, weight
 from encore.chunked.ledger import Ledger, Record, maker_name
 from encore.encode import Clip, within_threads
-from encore.errors import JobError
+from encore.errors import DISK_FULL, JobError
 from encore.progress import Update
 from encore.render import ChangedError, Limits, OutOfMemoryError, StalledError, render
 
@@ -39,7 +39,6 @@ class Task:
     key: str
     number: int
     script: str
-    output: int
     first: int
     last: int
     keys: tuple[int, ...]
@@ -134,7 +133,7 @@ def make(
         kind: FailureKind = "disk" if "the disk is full" in str(error) else "other"
         raise ChunkError(kind, str(error)) from error
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in DISK_FULL:
             raise ChunkError("disk", "the disk is full") from error
         raise ChunkError("other", f"{error.strerror} ({error.filename})") from error
     finally:
@@ -191,10 +190,6 @@ def packets_of(path: Path, frames: int, rate: Fraction, *, decode: bool = False)
     return seen.hexdigest()
 
 
-_FULL = (28, 122)
-"""ENOSPC, EDQUOT."""
-
-
 def input_digest(path: Path) -> str:
     """The digest of an input's content."""
     return digest(content([path]))
@@ -234,7 +229,6 @@ def _rendered(task: Task, partial: Path, update: Update, log: Path, limits: Limi
         update,
         log=log,
         span=(task.first, task.last),
-        output=task.output,
         limits=limits,
     )
     return rendered.arithmetic

@@ -26,7 +26,7 @@ from encore.chunked.state import ChunkState, Diary, State, shown, summary
 from encore.errors import JobError
 from encore.progress import Board, Reporter, StageMeter, clock, size
 
-__all__ = ["Interrupted", "Limits", "work_off"]
+__all__ = ["Interrupted", "work_off"]
 
 _TICK_S = 0.5
 _NOBODY = "waiting for a worker"
@@ -43,13 +43,6 @@ class Interrupted(KeyboardInterrupt):
     """The user ended the job; what is finished is kept."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How stubborn a job is."""
-
-    retries: int
-
-
 @dataclass
 class _Work:
     """The loop's memory."""
@@ -61,7 +54,7 @@ class _Work:
     state: State
     reporter: Reporter
     diary: Diary
-    limits: Limits
+    retries: int
     waiting: list[str] = field(default_factory=list)
     under_way: dict[str, float] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
@@ -85,15 +78,17 @@ def work_off(
     state: State,
     reporter: Reporter,
     diary: Diary,
-    limits: Limits,
+    retries: int,
 ) -> dict[str, Record]:
     """Make every task that is not finished; all records, by key.
+
+    A chunk that fails is tried `retries` times more.
 
     Raises JobError that names what failed, once the rest is done, or that says why nothing more
     can be done; Interrupted after a Ctrl-C. The crew is closed in any case.
     """
     work = _Work(
-        {task.key: task for task in tasks}, crew, ledger, forecast, state, reporter, diary, limits
+        {task.key: task for task in tasks}, crew, ledger, forecast, state, reporter, diary, retries
     )
     state.chunks = [ChunkState(task.number, task.first, task.last) for task in tasks]
     for task in tasks:
@@ -215,7 +210,7 @@ def _try_again(work: _Work, event: Failed) -> None:
         chunk.attempts -= 1
         work.waiting.insert(0, event.key)
         return
-    if chunk.attempts > work.limits.retries:
+    if chunk.attempts > work.retries:
         chunk.stand = "failed"
         work.failed[event.key] = failure.text
         made = work.state.count("done", "kept")

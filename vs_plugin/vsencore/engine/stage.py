@@ -57,22 +57,26 @@ class Needs:
     precisions: frozenset[torch.dtype] = frozenset({torch.float32})
 
 
+class _Asks(Protocol):
+    """What every stage tells of itself: its reach, its scale, and what it needs."""
+
+    @property
+    def reach(self) -> int: ...
+
+    @property
+    def scale(self) -> int: ...
+
+    @property
+    def needs(self) -> Needs: ...
+
+
 @runtime_checkable
-class Stage(Protocol):
+class Stage(_Asks, Protocol):
     """A filter.
 
     reach: frames it needs on each side. scale: how much larger the result is in each direction,
     a frame's lines counted where it takes fields.
     """
-
-    @property
-    def reach(self) -> int: ...  # noqa: D102 -- told above
-
-    @property
-    def scale(self) -> int: ...  # noqa: D102
-
-    @property
-    def needs(self) -> Needs: ...  # noqa: D102
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Stage":
         """Give the same stage with its weights on a device, in a precision."""
@@ -104,20 +108,11 @@ class Beside:
 
 
 @runtime_checkable
-class Finish(Protocol):
+class Finish(_Asks, Protocol):
     """A stage of one picture that keeps its size: `reach` is 0 and `scale` 1.
 
     Its pictures are float32, one at a time, whole, and not turned where the source's is a field.
     """
-
-    @property
-    def reach(self) -> int: ...  # noqa: D102 -- told above
-
-    @property
-    def scale(self) -> int: ...  # noqa: D102
-
-    @property
-    def needs(self) -> Needs: ...  # noqa: D102
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Finish":
         """Give the same stage for a device."""
