@@ -262,7 +262,9 @@ def script(
     """Write the picture chain as a script for vspipe and every VapourSynth editor."""
     from encore import scan as scanning
     from encore.cache import cache_dir
+    from encore.chunked.identity import content
     from encore.job import prepare
+    from encore.looks import look
     from encore.script import picture_script
     from encore.source import open_source
 
@@ -271,9 +273,11 @@ def script(
     said = reporter(progress)
     # The script names files here (the index, a disc's remux), so they must outlive this command.
     folder = _made(work if work is not None else cache_dir() / "scripts")
-    found = scanning.scan(open_source(source, folder, said), work=folder, reporter=said)
+    opened = open_source(source, folder, said)
+    found = scanning.scan(opened, work=folder, reporter=said)
     _, chosen = prepare(found, preset, settings, said)
-    text = picture_script(found, chosen)
+    looked = look(found, chosen, folder, said, content(opened.originals))
+    text = picture_script(found, chosen, looks=looked.script)
     if output is None:
         print(text, end="")  # noqa: T201 -- the answer itself
     else:

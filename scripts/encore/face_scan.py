@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -52,6 +53,7 @@ def faces_of(
     *,
     cuts: Collection[int] | None = None,
     detector: Name | Detector = "auto",
+    span: tuple[int, int] | None = None,
 ) -> Tracks:
     """Find and follow every face of a recording, from 16 source pixels up.
 
@@ -61,6 +63,7 @@ def faces_of(
         reporter: Told of the frames that are done, and which detector looks.
         cuts: The frames that begin a shot; None: they are found on the way.
         detector: A name, or what finds faces in one picture.
+        span: The frames to look at, first and last, the last one not taken; None: all.
 
     Raises:
         RequestError: no picture, or a detector that is not here.
@@ -74,17 +77,20 @@ def faces_of(
     else:
         reporter.say(f"faces: found by {finder.name}")
     height = working_size(picture)[1]
-    pictures = shown_pictures(scan, work)
-    shown = _by_sight(pictures) if cuts is None else _by_list(pictures, frozenset(cuts))
+    first, last = span or (0, picture.frames)
+    pictures = shown_pictures(scan, work, (first, last))
+    shown = _by_sight(pictures)
+    if cuts is not None:
+        shown = _by_list(pictures, frozenset(cut - first for cut in cuts))
     with reporter.stage("faces", unit="frames") as update:
 
         def told() -> Iterator[tuple[Picture, bool]]:
             for n, one in enumerate(shown):
                 yield one
-                update(n + 1, picture.frames)
+                update(n + 1, last - first)
 
         try:
-            return follow(
+            found = follow(
                 told(),
                 finder,
                 rate=picture.rate,
@@ -93,6 +99,10 @@ def faces_of(
             )
         except vs.Error as error:
             raise JobError(f"the faces of {scan.source!r} could not be found: {error}") from error
+    if span is None:
+        return found
+    moved = tuple(replace(track, first=track.first + first) for track in found.tracks)
+    return replace(found, frames=picture.frames, tracks=moved)
 
 
 def working_size(picture: PictureFacts) -> tuple[int, int]:
@@ -106,9 +116,13 @@ def working_size(picture: PictureFacts) -> tuple[int, int]:
     return max(16, 2 * round(wide * scale / 2)), max(16, 2 * round(picture.height * scale / 2))
 
 
-def shown_pictures(scan: Scan, work: Path | None = None) -> Iterator[Picture]:
-    """Every frame of the scan's picture in order, as R'G'B' at the working size."""
+def shown_pictures(
+    scan: Scan, work: Path | None = None, span: tuple[int, int] | None = None
+) -> Iterator[Picture]:
+    """Every frame of the scan's picture in order, or of a span, as R'G'B' at the working size."""
     clip = _clip(scan, work)
+    if span is not None:
+        clip = clip[slice(*span)]
     for frame in clip.frames(prefetch=_AHEAD, backlog=2 * _AHEAD, close=True):
         yield _array(frame)
 

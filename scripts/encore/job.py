@@ -30,16 +30,27 @@ from encore.decoding import decoded_throughout
 from encore.encode import PICTURE_SUFFIXES, SOUND_SUFFIXES, Clip
 from encore.errors import JobError, RequestError
 from encore.facts import Chapter, PictureFacts, Scan, SoundFacts, StreamFacts
+from encore.looks import Looked, check_faces, look
 from encore.mux import Plan, chapters_within, mux, plan
 from encore.plain import plain
 from encore.preset import Preset, choose, flatten, load, with_settings
 from encore.progress import Reporter
 from encore.render import clip_of
 from encore.scan import cuts_near, scan
-from encore.script import FrameRange, has_fields, output_rate, picture_script, uses_network
+from encore.script import (
+    FrameRange,
+    Looks,
+    finishes,
+    has_fields,
+    output_rate,
+    picture_script,
+    relights,
+    uses_network,
+)
 from encore.source import Source, open_source
 from encore.verify import Expected, Verified, rechecked, verify
 from encore.workfolder import (
+    LIGHT_PAGE,
     PAGE,
     alone,
     checked_output,
@@ -102,6 +113,7 @@ class _Job:
     preset: Preset
     content: dict[str, Any]
     """What the source holds, sampled."""
+    looked: Looked = field(default_factory=Looked)
     script: Path | None = None
     clip: Clip | None = None
     picture: PicturePlan | None = None
@@ -274,6 +286,8 @@ def _looked_at(source: Source, work: Path, reporter: Reporter) -> tuple[Scan, di
             return known, held
     except (OSError, ValueError):
         pass
+    # What it is of is told only while it is whole.
+    mark.unlink(missing_ok=True)
     found = decoded_throughout(scan(source, work=work, reporter=reporter), reporter)
     write_whole(target, found.model_dump(mode="json"))
     mark.write_text(name + "\n", encoding="ascii")
@@ -299,10 +313,18 @@ def _plan_picture(job: _Job, source: Source) -> None:
                 f"{float(rate):.3f} frames a second"
             )
     _check_network(picture, job.preset)
+    with _timed(job.took_s, "looks"):
+        job.looked = look(
+            job.scan, job.preset, job.work, job.reporter, job.content, job.request.range_s
+        )
+    if job.looked.timeline is not None:
+        from encore.light_page import draw  # brings torch, which sound alone does without
+
+        draw(job.looked.timeline, job.work / LIGHT_PAGE, title=Path(job.scan.source).name)
+    device = job.request.device
+    text = picture_script(job.scan, job.preset, frames, device, job.looked.script)
     job.script = job.work / "picture.vpy"
-    job.script.write_text(
-        picture_script(job.scan, job.preset, frames, job.request.device), encoding="utf-8"
-    )
+    job.script.write_text(text, encoding="utf-8")
     stall_s = job.preset.job.stall_s
     job.clip = clip_of(job.script, log=job.work / "picture.log", stall_s=stall_s)
     first = frames.first if frames else 0
@@ -313,6 +335,10 @@ def _plan_picture(job: _Job, source: Source) -> None:
         job.note(f"the network {restore.model} is not used: {why}")
     if restore.model == "none" and restore.method != "framenet" and restore.grain:
         job.note("picture.restore.grain is not used: it is the network's, and none is chosen")
+    if not finishes(picture, job.preset) and any(_asked(job.preset)):
+        job.note("faces, light and dim light are left alone, since fields are left woven")
+    elif any(_asked(job.preset)[2:]) and not relights(picture, job.preset):
+        job.note(f"dim light is left alone: {picture.transfer.value} is not SDR video")
     if job.clip.height < picture.height:
         job.note(f"the picture is made smaller: {picture.height} lines to {job.clip.height}")
     job.reporter.say(
@@ -333,14 +359,15 @@ def _plan_chunks(
         round((chapter.start_s - job.start_s) * clip.rate) for chapter in _chapters(job, source)
     ]
     wanted = wanted_borders(clip, preset.job, chapters)
-    cuts = set(picture.cuts)
-    if wanted and not job.scan.full:
+    cuts = set(picture.cuts if job.looked.cuts is None else job.looked.cuts)
+    if wanted and not job.scan.full and job.looked.cuts is None:
         cuts |= cuts_near(job.scan, [round((border + first) / ratio) for border in wanted])
     # Paths and the device are not what decides pixels.
     bare = job.scan.model_copy(update={"source": "", "media": "", "index": None})
     decides = {
         "source": job.content,
-        "script": picture_script(bare, preset, frames, ""),
+        "script": picture_script(bare, preset, frames, "", _named(job.looked)),
+        "looks": [content([path]) for path in job.looked.files],
         "weights": identity.weights(preset, "picture"),
         "versions": dict(identity.versions("picture")),
     }
@@ -354,7 +381,7 @@ def _plan_chunks(
         cuts=[round(cut * ratio) - first for cut in cuts],
         chapters=chapters,
         device=job.request.device,
-        inputs=[Path(job.scan.media)],
+        inputs=[Path(job.scan.media), *job.looked.files],
     )
     keep = preset.job.keep_chunks
     tell_changes(job.picture, job.work, flatten(preset), job.reporter, keep=keep)
@@ -373,7 +400,7 @@ def _render(job: _Job, planned: PicturePlan, output: Path, sound: Mastered | Non
         networks = preset.picture.upscale.method in ("framenet", "model")
         networks = networks or preset.picture.deinterlace.method == "fieldnet"
         networks = networks or preset.picture.restore.method == "framenet"
-        networks = networks or uses_network(picture, preset)
+        networks = networks or uses_network(picture, preset) or any(_asked(preset))
         device = request.device if networks else "cpu"
         crew = crew_for(planned, request.workers, request.cluster, device)
         return work_chunks(
@@ -579,6 +606,7 @@ def _check_settings(request: Request, suffix: str) -> None:
             check(checked.picture.restore.model)
         except ZooError as error:
             raise RequestError(f"picture.restore.model: {error}") from error
+    check_faces(checked)
     if checked.sound.enabled:
         from encore.sound import check_sound
 
@@ -594,8 +622,35 @@ def _tell_damage(job: _Job) -> None:
         job.note(f"{len(damage) - _DAMAGE_TOLD} more places of damage are in the report")
 
 
+def _asked(preset: Preset) -> tuple[float, ...]:
+    """How much is asked for of what finishes a picture."""
+    picture = preset.picture
+    relight = picture.relight
+    return picture.faces.strength, picture.light.lock, relight.shadows, relight.highlights
+
+
+def _named(looked: Looked) -> Looks:
+    """What was looked for, without the paths."""
+    return Looks(*("found" if path else "" for path in (looked.light, looked.faces)))
+
+
+def _told_faces(job: _Job) -> dict[str, Any] | None:
+    """How many faces were followed, and where a model was not used, on the output's clock."""
+    if job.looked.tracks is None or job.clip is None:
+        return None
+    rate = job.clip.rate
+    strays = [span for record in (job.made.records if job.made else []) for span in record.strays]
+    return {
+        "followed": job.looked.tracks,
+        "strays": [
+            {"face": face, "start_s": float(first / rate), "end_s": float((last + 1) / rate)}
+            for face, first, last in strays
+        ],
+    }
+
+
 def _report(job: _Job, output: Path, made: _Made, verified: Verified) -> dict[str, Any]:
-    clip = job.clip
+    clip, timeline = job.clip, job.looked.timeline
     return {
         "encore": __version__,
         "python": platform.python_version(),
@@ -604,6 +659,8 @@ def _report(job: _Job, output: Path, made: _Made, verified: Verified) -> dict[st
         "preset": job.preset_name,
         "settings": job.preset.model_dump(mode="json"),
         "found": job.scan.model_dump(mode="json"),
+        "light": None if timeline is None else timeline.model_dump(mode="json", exclude={"track"}),
+        "faces": _told_faces(job),
         "done": {
             "picture": None
             if clip is None

@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
+import torch
 import vapoursynth as vs
 from numpy.typing import NDArray
 
@@ -90,7 +91,11 @@ class Timeline(Facts):
     """A show's light from its first frame to its last."""
 
     version: int = 1
+    first: int = 0
+    """The frame of the recording that is frame 0 here, where only a part was looked at."""
     frames: int
+    whole: int
+    """The frames of the whole recording."""
     rate: Ratio
     start_s: float
     events: list[Event]
@@ -116,10 +121,28 @@ class Timeline(Facts):
         return [event for event in self.events if event.kind in kinds]
 
 
-def of_clip(clip: vs.VideoNode, picture: PictureFacts, reporter: Reporter) -> Timeline:
-    """Look at every frame of a source's clip once, as `scan.source_arguments` opens it."""
-    looked = glances(clip, picture, reporter)
-    return timeline(looked, picture.rate, start_s=picture.start_s)
+def of_clip(
+    clip: vs.VideoNode,
+    picture: PictureFacts,
+    reporter: Reporter,
+    *,
+    first: int = 0,
+    last: int | None = None,
+) -> Timeline:
+    """Look at every frame of a source's clip once, as `scan.source_arguments` opens it.
+
+    Or at those from `first` on, up to `last`, which is not taken.
+    """
+    looked = glances(clip[first:last], picture, reporter)
+    start_s = picture.start_s + float(first / picture.rate)
+    threads = torch.get_num_threads()
+    # What is calculated for a frame is too little to be shared: more threads only wait.
+    torch.set_num_threads(1)
+    try:
+        found = timeline(looked, picture.rate, start_s=start_s)
+    finally:
+        torch.set_num_threads(threads)
+    return found.model_copy(update={"first": first, "whole": len(clip)})
 
 
 def timeline(looked: Iterable[Glance], rate: Fraction, *, start_s: float = 0.0) -> Timeline:
@@ -150,6 +173,7 @@ def timeline(looked: Iterable[Glance], rate: Fraction, *, start_s: float = 0.0) 
 
     return Timeline(
         frames=len(seen),
+        whole=len(seen),
         rate=rate,
         start_s=start_s,
         events=[_event(span, seconds) for span in sorted(spans, key=_order)],

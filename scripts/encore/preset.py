@@ -11,7 +11,7 @@ import difflib
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -110,6 +110,34 @@ class Upscale(Settings):
         return self
 
 
+class Light(Settings):
+    """The stage's light, and the colours that it gives."""
+
+    lock: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How far light and colours are held to the source's, frame by frame, whatever else was done:
+    1 locks them."""
+
+
+class Faces(Settings):
+    """Faces made clearer, and kept who they are."""
+
+    strength: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """0 leaves them alone, and they are not looked for."""
+    method: str = "detail"
+    """"detail" shows what is in the recording and invents nothing; else a model of faces: a name
+    that `encore models list` knows, or a file that spandrel reads."""
+    identity: Literal["strict", "normal", "off"] = "strict"
+    """How near a model's face must be to the recording's; where it strays, "detail" is used."""
+
+
+class Relight(Settings):
+    """Dim light: more of what the dark hides. Little is much: 0.2."""
+
+    shadows: Annotated[float, Field(ge=0, le=1)] = 0.0
+    highlights: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Opens what is bright and not clipped."""
+
+
 class Picture(Settings):
     """The picture chain."""
 
@@ -118,6 +146,9 @@ class Picture(Settings):
     deinterlace: Deinterlace = Deinterlace()
     restore: Restore = Restore()
     upscale: Upscale = Upscale()
+    faces: Faces = Faces()
+    light: Light = Light()
+    relight: Relight = Relight()
 
 
 type RepairAmount = Literal["auto"] | Annotated[float, Field(ge=0, le=1)]
@@ -417,11 +448,13 @@ def _explain(error: ValidationError) -> str:
     return f"{key} cannot be {first['input']!r}: {' or '.join(reasons)}{hint}"
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def _nearest(name: str, known: Collection[str]) -> str:
     """A hint: the right name that is nearest, else the names there are, if they are few."""
     group, _, last = name.rpartition(".")
     siblings = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == group}
     close = [siblings[match] for match in difflib.get_close_matches(last, siblings, n=1)]
+    if not close:
+        close = difflib.get_close_matches(name, known, n=1)
     if not close:
         by_last = {key.rpartition(".")[2]: key for key in known}
         close = [by_last[match] for match in difflib.get_close_matches(last, by_last, n=1)]

@@ -91,6 +91,9 @@ class Rendered:
     """The whole clip, also where only a span of it was taken."""
     arithmetic: str
     """What calculated it: processor and, where torch was used, how and on what."""
+    strays: list[list[int]] = field(default_factory=list)
+    """Where a model of faces was not used since it strayed: the face, and its first and last
+    frame."""
 
 
 def render(
@@ -151,7 +154,7 @@ def render(
     wanted = clip.frames if span is None else span[1] - span[0]
     if found != wanted:
         raise JobError(f"the picture has {found} frames and should have {wanted}")
-    return Rendered(clip, story.arithmetic)
+    return Rendered(clip, story.arithmetic, story.strays)
 
 
 def clip_of(script: Path, *, log: Path, stall_s: float | None = None) -> Clip:
@@ -227,6 +230,7 @@ class _Story:
         self._moved = time.monotonic()
         self._worker, self._log, self._update = worker, log, update
         self.arithmetic = ""
+        self.strays: list[list[int]] = []
         self._clip: Clip | None = None
         self._failure: Exception | None = None
         self._told = threading.Event()
@@ -295,6 +299,8 @@ class _Story:
             self._update(0, self._clip.frames)
         elif event["event"] == "arithmetic":
             self.arithmetic = event["text"]
+        elif event["event"] == "strays":
+            self.strays = event["spans"]
         elif event["event"] == "frames" and self._clip is not None:
             self._update(event["done"], self._clip.frames)
         elif event["event"] == "error":

@@ -7,6 +7,7 @@ otherwise edits the line. Every path and value is written as a Python literal, n
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -19,14 +20,21 @@ from encore.scan import source_arguments
 
 __all__ = [
     "FrameRange",
+    "Looks",
+    "cut_off",
+    "finishes",
     "has_fields",
     "output_height",
     "output_rate",
     "picture_script",
+    "relights",
     "uses_network",
 ]
 
 _HD_LINES = 1080
+# What `vsencore.relight` knows: samples that are light to a power. HDR's are not.
+_POWERS = {"bt709", "bt470m", "gamma22", "bt470bg", "gamma28", "smpte170m", "smpte240m"}
+_POWERS |= {"iec61966-2-1", "bt2020-10", "bt2020-12"}
 # Two names of one code of H.273 table 2.
 _SAME_NAME = {"jedec-p22": "ebu3213"}
 
@@ -37,6 +45,14 @@ class FrameRange:
 
     first: int = 0
     last: int | None = None
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The files that tell of a show's light and of its faces, by their paths; "" is none."""
+
+    light: str = ""
+    faces: str = ""
 
 
 def output_rate(picture: PictureFacts, preset: Preset) -> Fraction:
@@ -55,9 +71,17 @@ def output_height(picture: PictureFacts, preset: Preset) -> int:
 
 
 def picture_script(
-    scan: Scan, preset: Preset, frames: FrameRange | None = None, device: str = "auto"
+    scan: Scan,
+    preset: Preset,
+    frames: FrameRange | None = None,
+    device: str = "auto",
+    looks: Looks | None = None,
 ) -> str:
-    """The text of the script. Raises RequestError where the scan has no picture."""
+    """The text of the script. Raises RequestError where the scan has no picture.
+
+    `looks` is what `encore.looks` made for this preset; without it no face is touched, and one
+    curve relights the whole show.
+    """
     picture = scan.picture
     if picture is None:
         raise RequestError(f"{scan.source} has no picture, so there is no picture chain")
@@ -77,13 +101,31 @@ def picture_script(
     lines += [f"clip = core.bs.VideoSource(\n    {path!r}{given},\n)"]
     lines += _as_yuv(picture)
     lines += _facts(picture)
-    steps = _network if uses_network(picture, preset) else _classical
-    lines += steps(picture, preset, device)
+    lines += _steps(picture, preset, device, looks or Looks())
     if frames is not None:
         last = "" if frames.last is None else str(frames.last)
         lines += [f"clip = clip[{frames.first}:{last}]"]
     lines += ["", "clip.set_output()", ""]
     return "\n".join(lines)
+
+
+def finishes(picture: PictureFacts, preset: Preset) -> bool:
+    """Whether the chain ends in whole frames, as faces, lock and relight want them."""
+    return picture.structure == "progressive" or preset.picture.deinterlace.method != "none"
+
+
+def relights(picture: PictureFacts, preset: Preset) -> bool:
+    """Whether dim light is opened: where that is asked for, in whole frames that are not HDR."""
+    relight = preset.picture.relight
+    asked = relight.shadows > 0 or relight.highlights > 0
+    return asked and finishes(picture, preset) and picture.transfer.value in _POWERS
+
+
+def cut_off(picture: PictureFacts, preset: Preset) -> tuple[int, int, int, int]:
+    """What the chain cuts off the source's pictures, in its pixels: left, right, top, bottom."""
+    left, right, top, bottom = _borders(picture, preset)
+    edges = _edges(picture, preset)
+    return left + edges, right + edges, top, bottom + _odd_lines(picture, preset)
 
 
 def has_fields(picture: PictureFacts, preset: Preset) -> bool:
@@ -95,11 +137,51 @@ def has_fields(picture: PictureFacts, preset: Preset) -> bool:
 def uses_network(picture: PictureFacts, preset: Preset) -> bool:
     """Whether a network restores: fields, or frames that are whole or made so."""
     restore = preset.picture.restore
-    woven = picture.structure != "progressive" and preset.picture.deinterlace.method == "none"
-    return restore.model != "none" and restore.strength != 0 and not woven
+    return restore.model != "none" and restore.strength != 0 and finishes(picture, preset)
 
 
-def _network(picture: PictureFacts, preset: Preset, device: str) -> list[str]:
+def _steps(picture: PictureFacts, preset: Preset, device: str, looks: Looks) -> list[str]:
+    """The chain: what restores and enlarges, then faces, then the source's light, then dim light.
+
+    What comes after it works on 16 bits; the last step rounds to what the encoder takes.
+    """
+    wanted = preset.picture
+    faces = wanted.faces.strength > 0 and looks.faces != ""
+    lock = wanted.light.lock if finishes(picture, preset) else 0.0
+    relight = relights(picture, preset)
+    faces = faces and finishes(picture, preset)
+    network = uses_network(picture, preset)
+    # Faces come before the lock, which ends what may change light; else the network's own does.
+    inside = lock if network and not faces else 0.0
+    locked = lock > 0 and not inside
+    final = f"vs.{pixel_format(preset.encode.codec)}"
+    deep = re.sub(r"P\d+$", "P16", final) if faces or locked or relight else final
+    if network:
+        lines = _network(picture, preset, device, form=deep, lock=inside, keep=locked)
+    else:
+        lines = _classical(picture, preset, device, form=deep, keep=locked)
+    if faces:
+        settings = [f"strength={wanted.faces.strength!r}", f"tracks={looks.faces!r}"]
+        if wanted.faces.method != "detail":
+            settings.append(f"method={_whole_path(wanted.faces.method)!r}")
+            settings.append(f"identity={wanted.faces.identity!r}")
+        lines.append(f"clip = vsencore.faces(clip, {', '.join(settings)}, device={device!r})")
+    if locked:
+        lines.append(f"clip = vsencore.lock(clip, source, strength={lock!r}, device={device!r})")
+    if relight:
+        settings = [f"{name}={amount!r}" for name, amount in wanted.relight if amount]
+        settings += [f"light={looks.light!r}"] if looks.light else []
+        settings += [f"device={device!r}", f"format={final}"]
+        lines.append(f"clip = vsencore.relight(clip, {', '.join(settings)})")
+    elif deep != final:
+        lines.append(f"clip = clip.resize.Point(format={final}, dither_type='ordered')")
+    return lines
+
+
+def _network(
+    picture: PictureFacts, preset: Preset, device: str, *, form: str, lock: float, keep: bool
+) -> list[str]:
+    """Restore and enlarge in one step; `keep` names the pictures that a lock is to hold to."""
     restore = preset.picture.restore
     fields = has_fields(picture, preset)
     settings = [f"height={output_height(picture, preset)}", f"model={_whole_path(restore.model)!r}"]
@@ -107,28 +189,31 @@ def _network(picture: PictureFacts, preset: Preset, device: str) -> list[str]:
         settings.append(f"strength={restore.strength!r}")
     if restore.grain:
         settings.append(f"grain={restore.grain!r}")
+    if lock:
+        settings.append(f"lock={lock!r}")
     if fields:
         settings.append(f"rate={preset.picture.deinterlace.rate!r}")
         settings.append(f"tff={picture.field_order != 'bottom'}")
-    edges = preset.picture.crop.edges
-    if edges:
-        settings.append(f"crop_edges={edges + -edges % 4}")
-    settings += [f"format=vs.{pixel_format(preset.encode.codec)}", f"device={device!r}"]
-    # Fields of 4:2:0 need whole lines of chroma each: 486 lines, which are rare, have not.
-    over = picture.height % 4 if fields and "420" in picture.pixel_format else 0
+    if edges := _edges(picture, preset):
+        settings.append(f"crop_edges={edges}")
+    settings += [f"format={form}", f"device={device!r}"]
     return [
         *([] if fields else _fields(picture, preset, device)),
-        *([f"clip = clip.std.Crop(bottom={over})"] if over else []),
-        *_crop(picture, preset, lines=4 if fields else 2),
+        *_crop(picture, preset),
+        *(_kept(picture, preset) if keep else []),
         f"clip = vsencore.remaster(clip, {', '.join(settings)})",
     ]
 
 
-def _classical(picture: PictureFacts, preset: Preset, device: str) -> list[str]:
-    lines = []
-    if preset.picture.deinterlace.method != "none":
-        lines += _fields(picture, preset, device)
-    lines += _crop(picture, preset, lines=1)
+def _classical(
+    picture: PictureFacts, preset: Preset, device: str, *, form: str, keep: bool
+) -> list[str]:
+    """Restore and enlarge step by step; as `_network`."""
+    whole = _fields(picture, preset, device) if finishes(picture, preset) else []
+    cut, kept = _crop(picture, preset), _kept(picture, preset) if keep else []
+    # A lock's source has the fields still.
+    before = keep and has_fields(picture, preset)
+    lines = [*cut, *kept, *whole] if before else [*whole, *cut, *kept]
     restore = preset.picture.restore
     if restore.strength != 0:
         own = ""
@@ -139,15 +224,15 @@ def _classical(picture: PictureFacts, preset: Preset, device: str) -> list[str]:
             f"method={restore.method!r}{own})"
         ]
     upscale = preset.picture.upscale
-    edges = preset.picture.crop.edges
-    cut = f", crop_edges={edges}" if edges else ""
+    edges = _edges(picture, preset)
+    own = f", crop_edges={edges}" if edges else ""
     if upscale.method == "model":
-        cut += f", model={_whole_path(upscale.model)!r}"
+        own += f", model={_whole_path(upscale.model)!r}"
     if upscale.method in ("framenet", "model"):
-        cut += f", device={device!r}"
+        own += f", device={device!r}"
     lines += [
         f"clip = vsencore.upscale(clip, height={output_height(picture, preset)}, "
-        f"method={upscale.method!r}{cut}, format=vs.{pixel_format(preset.encode.codec)})"
+        f"method={upscale.method!r}{own}, format={form})"
     ]
     return lines
 
@@ -222,23 +307,51 @@ def _fields(picture: PictureFacts, preset: Preset, device: str) -> list[str]:
     ]
 
 
-def _crop(picture: PictureFacts, preset: Preset, *, lines: int) -> list[str]:
-    """Cut the borders off; with fields in whole groups of lines, so that their order stays."""
-    borders = picture.borders
-    if not preset.picture.crop.borders or not any(
-        (borders.left, borders.right, borders.top, borders.bottom)
-    ):
+def _kept(picture: PictureFacts, preset: Preset) -> list[str]:
+    """Name the pictures that the result's light is held to: the same view."""
+    edges = _edges(picture, preset)
+    return [f"source = clip.std.Crop(left={edges}, right={edges})" if edges else "source = clip"]
+
+
+def _crop(picture: PictureFacts, preset: Preset) -> list[str]:
+    """Cut the borders off, and the lines of half a group of fields."""
+    left, right, top, bottom = _borders(picture, preset)
+    bottom += _odd_lines(picture, preset)
+    if not any((left, right, top, bottom)):
         return []
+    return [f"clip = clip.std.Crop(left={left}, right={right}, top={top}, bottom={bottom})"]
 
-    def rounded(border: int, step: int) -> int:
-        return border + -border % step
 
-    columns = 4 if lines > 1 else 1  # of 4:1:1 too
-    return [
-        f"clip = clip.std.Crop(left={rounded(borders.left, columns)}, "
-        f"right={rounded(borders.right, columns)}, "
-        f"top={rounded(borders.top, lines)}, bottom={rounded(borders.bottom, lines)})"
-    ]
+def _borders(picture: PictureFacts, preset: Preset) -> tuple[int, int, int, int]:
+    """How much is cut at the left, the right, the top and the bottom.
+
+    Where fields are cut it is whole groups of lines, so that their order stays.
+    """
+    if not preset.picture.crop.borders:
+        return 0, 0, 0, 0
+    columns = lines = 1
+    if _in_groups(picture, preset):
+        columns, lines = 4, 4 if has_fields(picture, preset) else 2  # columns: of 4:1:1 too
+    borders = picture.borders
+    across = (borders.left + -borders.left % columns, borders.right + -borders.right % columns)
+    down = (borders.top + -borders.top % lines, borders.bottom + -borders.bottom % lines)
+    return *across, *down
+
+
+def _edges(picture: PictureFacts, preset: Preset) -> int:
+    edges = preset.picture.crop.edges
+    return edges + -edges % 4 if _in_groups(picture, preset) else edges
+
+
+def _odd_lines(picture: PictureFacts, preset: Preset) -> int:
+    """Fields of 4:2:0 need whole lines of chroma each: 486 lines, which are rare, have not."""
+    grouped = _in_groups(picture, preset) and has_fields(picture, preset)
+    return picture.height % 4 if grouped and "420" in picture.pixel_format else 0
+
+
+def _in_groups(picture: PictureFacts, preset: Preset) -> bool:
+    """Whether the source's own samples are cut: by the network's chain, or for a lock's source."""
+    return uses_network(picture, preset) or preset.picture.light.lock > 0
 
 
 def _printable(path: str) -> str:

@@ -6,7 +6,8 @@
 A process of its own, so that memory that VapourSynth keeps ends with the job, and a filter that
 crashes takes nothing with it. Stdout is the picture; whatever a plugin or a script prints goes to
 stderr, between the lines of JSON by which the parent follows: first `{"event": "clip", ...}`,
-then `{"event": "frames", "done": n}`, and at a failure `{"event": "error", "text": ...}`.
+then `{"event": "frames", "done": n}`, at the end what calculated and where a model of faces
+strayed, and at a failure `{"event": "error", "text": ...}`.
 Ends with 0 only when every frame was written. With `--leash` it ends when its stdin closes, so it
 never outlives a parent that was killed.
 """
@@ -32,6 +33,8 @@ from encore.leash import hold
 __all__ = ["last_line", "load", "main", "run_script", "tell"]
 
 _TELL_EVERY_S = 0.25
+# vsencore.faces writes it; see there.
+_STRAYS = "EncoreFaceFallback"
 _CACHE_SHARE, _CACHE_MOST_MIB = 0.25, 8192
 
 
@@ -62,8 +65,10 @@ def main() -> int:
             return 0
         _write_header(picture, clip)
         told = 0.0
+        strays: dict[int, list[list[int]]] = {}
         for done, frame in enumerate(clip.frames(close=True), start=1):
             _write_frame(picture, frame)
+            _note_strays(strays, frame, arguments.first + done - 1)
             if time.monotonic() - told > _TELL_EVERY_S:
                 told = time.monotonic()
                 tell({"event": "frames", "done": done})
@@ -80,6 +85,9 @@ def main() -> int:
         os._exit(1)
     tell({"event": "frames", "done": done})
     tell({"event": "arithmetic", "text": _arithmetic()})
+    if strays:
+        spans = [[face, *span] for face in sorted(strays) for span in strays[face]]
+        tell({"event": "strays", "spans": spans})
     return 0
 
 
@@ -177,6 +185,17 @@ def _write_frame(picture: IO[bytes], frame: vs.VideoFrame) -> None:
     picture.write(b"FRAME\n")
     for plane in range(frame.format.num_planes):
         picture.write(np.ascontiguousarray(np.asarray(frame[plane])).data)
+
+
+def _note_strays(strays: dict[int, list[list[int]]], frame: vs.VideoFrame, n: int) -> None:
+    """Remember the faces of a frame for which a model of faces was not used, in spans of frames."""
+    told = frame.props.get(_STRAYS)
+    for face in [] if told is None else np.atleast_1d(told).tolist():
+        spans = strays.setdefault(face, [])
+        if spans and spans[-1][1] == n - 1:
+            spans[-1][1] = n
+        else:
+            spans.append([n, n])
 
 
 def tell(event: dict[str, object]) -> None:

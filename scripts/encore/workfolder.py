@@ -21,6 +21,7 @@ from encore.errors import DISK_FULL, JobError, RequestError
 from encore.progress import Reporter
 
 __all__ = [
+    "LIGHT_PAGE",
     "PAGE",
     "alone",
     "checked_output",
@@ -40,6 +41,8 @@ _LOCK = "lock"
 _PENDING = "report.pending.json"
 PAGE = "report.sound.html"
 """The page of the sound, until it stands beside the output."""
+LIGHT_PAGE = "report.light.svg"
+"""The drawing of the light, likewise."""
 
 
 def checked_output(output: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> Path:
@@ -111,6 +114,9 @@ def alone(work: Path, output: Path) -> Iterator[None]:
         lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         lock.flush()
         sweep_partials(output)
+        # Nobody writes into the folder itself but who holds the lock.
+        for left in work.glob(".*.part"):
+            left.unlink(missing_ok=True)
         yield
     finally:
         lock.close()
@@ -208,12 +214,13 @@ def settled(output: Path, work: Path, reporter: Reporter) -> tuple[Path, dict[st
 
 
 def settle(output: Path, work: Path) -> Path:
-    """What is left once the output has its name: its report, its page, and what can go."""
+    """What is left once the output has its name: its report, its pages, and what can go."""
     pending = json.loads((work / _PENDING).read_text(encoding="utf-8"))
     report = output.with_name(output.name + ".report.json")
     write_whole(report, pending["report"])
-    if (page := work / PAGE).exists():
-        shutil.move(page, output.with_name(output.name + ".sound.html"))
+    for name, suffix in ((PAGE, ".sound.html"), (LIGHT_PAGE, ".light.svg")):
+        if (page := work / name).exists():
+            shutil.move(page, output.with_name(output.name + suffix))
     for name in ("chapters.ffmeta", "picture.ffconcat"):
         (work / name).unlink(missing_ok=True)
     if not pending["keep"]:

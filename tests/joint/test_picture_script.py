@@ -6,7 +6,7 @@ import pytest
 from test_preset import scan_of
 
 from encore.preset import Preset, with_settings
-from encore.script import output_rate, picture_script, uses_network
+from encore.script import Looks, cut_off, output_rate, picture_script, uses_network
 
 
 def written(structure, *settings, device="cpu"):
@@ -73,5 +73,110 @@ def test_classical_steps_get_neither():
 def test_lines_that_no_field_can_hold_are_cut_off():
     scan = scan_of(720, 486, "mpeg2video", "interlaced")
     preset = with_settings(Preset(), ["picture.restore.model=base"])
-    assert "clip = clip.std.Crop(bottom=2)" in picture_script(scan, preset)
+    assert "std.Crop(left=0, right=0, top=0, bottom=2)" in picture_script(scan, preset)
     assert "Crop(" not in picture_script(scan_of(720, 480, "mpeg2video", "interlaced"), preset)
+
+
+FINISHING = ["picture.light.lock=1.0", "picture.faces.strength=0.5", "picture.relight.shadows=0.2"]
+FOUND = Looks(light="/w/light.json", faces="/w/faces.json")
+
+
+def chain(structure, *settings, looks=FOUND, size=(720, 576)):
+    scan = scan_of(*size, "mpeg2video", structure)
+    preset = with_settings(Preset(), list(settings))
+    text = picture_script(scan, preset, device="cpu", looks=looks)
+    begin = text.index(")\n", text.index("vsencore.tag"))
+    return [line for line in text[begin:].splitlines() if " = " in line], scan, preset
+
+
+def test_faces_come_before_the_lock_and_dim_light_last():
+    lines, _, _ = chain("interlaced", "picture.restore.model=base", *FINISHING)
+    assert [line.split("(")[0] for line in lines] == [
+        "source = clip",
+        "clip = vsencore.remaster",
+        "clip = vsencore.faces",
+        "clip = vsencore.lock",
+        "clip = vsencore.relight",
+    ]
+    assert "lock" not in lines[1]
+    assert "tracks='/w/faces.json'" in lines[2]
+    assert "light='/w/light.json'" in lines[4]
+    # One rounding, at the end.
+    assert "vs.YUV420P16" in lines[1]
+    assert "format=vs.YUV420P10" in lines[4]
+
+
+def test_without_faces_the_network_locks_by_itself():
+    lines, _, _ = chain("interlaced", "picture.restore.model=base", "picture.light.lock=0.75")
+    (call,) = lines
+    assert "lock=0.75" in call
+    assert "vs.YUV420P10" in call
+
+
+def test_faces_that_were_not_found_are_not_called_for():
+    lines, _, _ = chain(
+        "interlaced", "picture.restore.model=base", *FINISHING, looks=Looks(light="/w/light.json")
+    )
+    assert [line.split("(")[0] for line in lines] == [
+        "clip = vsencore.remaster",
+        "clip = vsencore.relight",
+    ]
+    assert "lock=1.0" in lines[0]
+
+
+def test_a_classical_chain_is_held_to_its_source_with_the_fields():
+    lines, _, _ = chain("interlaced", "picture.light.lock=1.0", "picture.crop.edges=6")
+    assert lines[0] == "source = clip.std.Crop(left=8, right=8)"
+    assert "deinterlace" in lines[1]
+    assert "crop_edges=8" in lines[-3]
+    assert "lock(clip, source, strength=1.0" in lines[-2]
+    assert lines[-1] == "clip = clip.resize.Point(format=vs.YUV420P10, dither_type='ordered')"
+
+
+def test_a_telecines_source_is_what_it_was_made_of():
+    lines, _, _ = chain("telecine", "picture.light.lock=1.0")
+    assert "inverse_telecine" in lines[0]
+    assert lines[1] == "source = clip"
+
+
+@pytest.mark.parametrize("structure", ["interlaced", "telecine", "mixed"])
+def test_woven_fields_are_not_finished(structure):
+    lines, _, _ = chain(structure, "picture.deinterlace.method=none", *FINISHING)
+    assert not any(word in line for line in lines for word in ("faces", "lock", "relight", "P16"))
+
+
+def test_nothing_asked_for_changes_nothing():
+    assert chain("interlaced")[0] == chain("interlaced", looks=None)[0]
+    assert "P16" not in "".join(chain("interlaced")[0])
+
+
+def test_a_model_of_faces_is_named_with_its_guard():
+    lines, _, _ = chain(
+        "progressive",
+        "picture.faces.strength=0.4",
+        "picture.faces.method=gfpgan",
+        "picture.faces.identity=normal",
+    )
+    (call,) = [line for line in lines if "faces" in line]
+    assert "strength=0.4" in call
+    assert "method='gfpgan', identity='normal'" in call
+
+
+@pytest.mark.parametrize("locked", [0, 1])
+def test_what_a_chain_cuts_off_is_known(locked):
+    scan = scan_of(720, 486, "dvvideo", "interlaced")
+    borders = scan.picture.borders.model_copy(update={"left": 6, "top": 2})
+    scan = scan.model_copy(update={"picture": scan.picture.model_copy(update={"borders": borders})})
+    settings = ["picture.crop.borders=true", "picture.crop.edges=6", f"picture.light.lock={locked}"]
+    preset = with_settings(Preset(), settings)
+    assert cut_off(scan.picture, preset) == ((16, 8, 4, 2) if locked else (12, 6, 2, 0))
+
+
+def test_hdr_is_not_relit():
+    scan = scan_of(1920, 1080, "hevc", "progressive")
+    curve = scan.picture.transfer.model_copy(update={"value": "arib-std-b67"})
+    picture = scan.picture.model_copy(update={"transfer": curve})
+    preset = with_settings(Preset(), FINISHING)
+    text = picture_script(scan.model_copy(update={"picture": picture}), preset, looks=FOUND)
+    assert "relight" not in text
+    assert "lock" in text

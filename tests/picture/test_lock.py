@@ -204,7 +204,7 @@ def test_inside_a_chain_it_holds_what_stages_before_it_made_of_fields(tff):
     ("change", "said"),
     [
         (lambda c, s: (c, s[:1]), "lock: source has 1 frames, and clip 2"),
-        (lambda c, s: (s, c), "lock: source must be no larger than clip"),
+        (lambda c, s: (s.std.Crop(right=52), c), "lock: source must be at most 4 times"),
         (lambda c, s: (c, s.std.SetFieldBased(2)[:1] * 3), "two fields"),
         (lambda c, s: (c, s.std.ShufflePlanes(0, vs.GRAY)), "lock: source must be as clip"),
         (lambda c, s: (c.std.SetFieldBased(2), s), "lock: clip must hold whole frames"),

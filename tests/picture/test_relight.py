@@ -214,3 +214,16 @@ def test_wrong_arguments_are_refused_in_one_line(arguments, said):
 def test_a_picture_of_hdr_is_refused():
     with pytest.raises(vs.Error, match="relight: clip must be SDR video, and its transfer is 16"):
         vsencore.relight(textured(length=1).std.SetFrameProps(_Transfer=16), 0.2)
+
+
+def test_a_part_of_a_timeline_lies_where_it_belongs():
+    """What was looked at began at frame 2 of 6; the clip has twice as many."""
+    dim = {"shot": 0, "first": 0, "last": 1, "percentiles": [0, 0.0005, 0.01, 0.05, 0.1]}
+    bright = {"shot": 1, "first": 2, "last": 3, "percentiles": [0, 0.01, 0.3, 0.8, 0.9]}
+    part = {"first": 2, "frames": 4, "whole": 6, "states": [dim, bright]}
+    clip = drawn([grey(np.full((64, 64), 0.15))] * 12)
+    made = vsencore.relight(clip, 0.5, light=part)
+    means = [unit(made, n)[0].mean() for n in range(12)]
+    assert np.ptp(means[4:8]) == 0
+    assert np.ptp(means[8:]) == 0
+    assert means[7] > means[8] + 0.02

@@ -6,6 +6,9 @@ from .arguments import check_clip, check_number
 
 __all__ = ["lock"]
 
+# A cell that is compared has four pixels of the source, and one of the clip at least.
+_MOST = 4
+
 
 def lock(
     clip: vs.VideoNode, source: vs.VideoNode, strength: float = 1.0, *, device: str = "auto"
@@ -19,9 +22,10 @@ def lock(
 
     Args:
         clip: The result, constant; YUV or Gray of 8 to 16 bit integers, whole frames.
-        source: What it was made of, the same view, no larger; any YUV or, for a Gray result, Gray.
-            As many frames as the result. Of an interlaced one (_FieldBased of its first frame) each
-            field is a moment: the result has twice as many frames, or those of first fields.
+        source: What it was made of, the same view, at most four times as wide and high; any YUV
+            or, for a Gray result, Gray. As many frames as the result. Of an interlaced one
+            (_FieldBased of its first frame) each field is a moment: the result has twice as many
+            frames, or those of first fields.
         strength: 1 locks, 0 gives the result back as it came, the same samples.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
 
@@ -36,10 +40,10 @@ def lock(
     check_number("lock", "strength", strength, 0, 1)
     if clip.get_frame(0).props.get("_FieldBased", 0):
         raise vs.Error("lock: clip must hold whole frames, and its first frame is flagged as two")
-    if source.width > clip.width or source.height > clip.height:
+    if source.width > _MOST * clip.width or source.height > _MOST * clip.height:
         raise vs.Error(
-            f"lock: source must be no larger than clip, {clip.width}x{clip.height},"
-            f" not {source.width}x{source.height}"
+            f"lock: source must be at most {_MOST} times as large as clip,"
+            f" {clip.width}x{clip.height}, not {source.width}x{source.height}"
         )
     if source.format.color_family != clip.format.color_family:
         raise vs.Error(

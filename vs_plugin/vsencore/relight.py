@@ -111,7 +111,8 @@ def _states(
             raise vs.Error(f"relight: light cannot be read: {error}") from error
     try:
         if isinstance(told, Mapping):
-            return states_of(told["states"], frames / int(told["frames"]))
+            whole = int(told.get("whole", told["frames"]))
+            return states_of(told["states"], frames / whole, int(told.get("first", 0)))
         if not isinstance(told, Sequence):
             raise ValueError(f"it is {type(told).__name__}, not a path or a list of states")
         return states_of(told)

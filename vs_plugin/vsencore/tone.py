@@ -111,18 +111,22 @@ class State:
     cut: bool = True
 
 
-def states_of(told: Sequence[Mapping[str, Any]], rate: float = 1.0) -> tuple[State, ...]:
+def states_of(
+    told: Sequence[Mapping[str, Any]], rate: float = 1.0, begins: int = 0
+) -> tuple[State, ...]:
     """Read states, in order: first and last frame, and percentiles of linear luminance, 0..1.
 
     These are "p05" and "p50", or "percentiles", the 1st, 5th, 50th, 95th and 99th. A cut
     begins a state unless its "cut" is false, or its "shot" is that of the state before. `rate` is
-    how many frames of the clip one of theirs is. Raises ValueError for what is none.
+    how many frames of the clip one of theirs is, and `begins` which of theirs their frame 0 is,
+    where they are a part of a show. Raises ValueError for what is none.
     """
     states: list[State] = []
     shot: object = None
     for number, one in enumerate(told):
         try:
-            first, last = int(one["first"] * rate), int((one["last"] + 1) * rate) - 1
+            first = int((one["first"] + begins) * rate)
+            last = int((one["last"] + 1 + begins) * rate) - 1
             of = one.get("percentiles")
             named = (one["p05"], one["p50"]) if of is None else of[1:3]
             black, middle = (float(value) for value in named)

@@ -43,7 +43,10 @@ class _Count:
     hit: Counter[str] = field(default_factory=Counter)
     left: set[str] = field(default_factory=set)
     named: list[str] = field(default_factory=list)
-    """What the same command said where the kill came after the file had its name."""
+    """What the same command said where the kill came after the file had its name.
+
+    Where all was done before it, that the file exists is as good as 0.
+    """
 
 
 def rows(folder: Path, *, kills: int, within_s: float, seed: int = 6) -> Iterator[Row]:
@@ -117,9 +120,11 @@ def _killed(
         if count.spent % 2:  # every other time the command is given again at once
             count.slowest_s = max(count.slowest_s, gone_after(offspring))
         if output.exists():
+            unfinished = (output.parent / "show.mkv.encore/report.pending.json").exists()
             with running(words) as run:
                 run.end()
-            count.named.append(run.told)
+            done = not unfinished and "exists; give --overwrite" in run.told
+            count.named.append("0" if done else run.told)
             return
 
 
@@ -155,7 +160,9 @@ def _after_the_chunks(event: dict[str, Any]) -> bool:
 
 def _left_over(place: Path) -> set[str]:
     """What does not belong beside a finished file, nor in its work folder."""
-    sides = {f"show.mkv{end}" for end in ("", ".report.json", ".sound.html", ".encore")}
+    sides = {
+        f"show.mkv{end}" for end in ("", ".report.json", ".sound.html", ".light.svg", ".encore")
+    }
     beside = {path.name for path in place.iterdir()} - sides
     inside = {path.name for path in (place / "show.mkv.encore").iterdir() if path.name[0] == "."}
     kinds = {"a partial film" if "partial" in name else name for name in beside}

@@ -19,6 +19,10 @@ QUICK = (
     "picture.deinterlace.method=bwdif",
     "picture.restore.strength=0",
     "picture.upscale.method=lanczos",
+    "picture.faces.strength=0",
+    "picture.light.lock=0",
+    "picture.relight.shadows=0",
+    "picture.relight.highlights=0",
     "encode.preset=ultrafast",
     "encode.crf=30",
 )

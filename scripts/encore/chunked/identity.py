@@ -34,7 +34,7 @@ _WHOLE_BYTES = 8 << 20
 _SAMPLES, _SAMPLE_BYTES = 64, 64 << 10
 Part = Literal["picture", "sound"]
 _PACKAGES: dict[Part, tuple[str, ...]] = {
-    "picture": ("vapoursynth", "vsjetpack", "torch", "numpy"),
+    "picture": ("vapoursynth", "vsjetpack", "torch", "numpy", "opencv-python-headless"),
     "sound": ("numpy", "scipy", "soxr", "av", "torch", "demucs"),
 }
 _OURS: dict[Part, str] = {"picture": "vsencore", "sound": "encoreaudio"}
@@ -90,6 +90,10 @@ def weights(preset: Preset, part: Part) -> dict[str, str]:
     if part == "picture":
         restore, upscale = preset.picture.restore, preset.picture.upscale
         named = [restore.model, upscale.model if upscale.method == "model" else "none"]
+        faces = preset.picture.faces
+        if faces.strength > 0 and faces.method != "detail":
+            # Which guard watches depends on what is here.
+            named += [faces.method] + ["sface"] * (faces.identity != "off")
     else:
         named = [preset.sound.separate.model]
     return {name: told for name in named if name != "none" and (told := weight(name))}

@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ class Record:
     made_by: str
     arithmetic: str
     """What calculated it: processor and device."""
+    strays: list[list[int]] = field(default_factory=list)
+    """Where a model of faces was not used: the face, and its first and last frame of the clip."""
 
 
 class Ledger:

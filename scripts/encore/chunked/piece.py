@@ -24,7 +24,7 @@ from encore.chunked.ledger import Ledger, Record, maker_name
 from encore.encode import Clip, within_threads
 from encore.errors import DISK_FULL, JobError
 from encore.progress import Update
-from encore.render import ChangedError, Limits, OutOfMemoryError, StalledError, render
+from encore.render import ChangedError, Limits, OutOfMemoryError, Rendered, StalledError, render
 
 __all__ = ["ChunkError", "Task", "input_digest", "make", "misfit", "packets_of"]
 
@@ -106,8 +106,9 @@ def make(
     try:
         _check_inputs(task)
         limits = Limits(threads, own, task.stall_s, stopped)
-        arithmetic = _rendered(task, partial, update, log, limits)
+        rendered = _rendered(task, partial, update, log, limits)
         _check_inputs(task)
+        arithmetic = rendered.arithmetic
         if task.tile_px is not None:
             arithmetic += f", in tiles of {task.tile_px} pixels"
         packets = packets_of(partial, task.frames, Fraction(task.clip["rate"]), decode=True)
@@ -119,6 +120,7 @@ def make(
             round(time.monotonic() - began, 3),
             maker or name,
             arithmetic,
+            rendered.strays,
         )
         ledger.commit(partial, record)
     except ChunkError:
@@ -205,7 +207,7 @@ def _check_inputs(task: Task) -> None:
             raise ChangedError(f"{name} was changed while the job ran")
 
 
-def _rendered(task: Task, partial: Path, update: Update, log: Path, limits: Limits) -> str:
+def _rendered(task: Task, partial: Path, update: Update, log: Path, limits: Limits) -> Rendered:
     arguments = within_threads(task.arguments, limits.threads)
     if task.keys:
         at = "+".join(f"eq(n,{key})" for key in task.keys)
@@ -222,7 +224,7 @@ def _rendered(task: Task, partial: Path, update: Update, log: Path, limits: Limi
                 )
         return arguments
 
-    rendered = render(
+    return render(
         Path(task.script),
         partial,
         checked,
@@ -231,7 +233,6 @@ def _rendered(task: Task, partial: Path, update: Update, log: Path, limits: Limi
         span=(task.first, task.last),
         limits=limits,
     )
-    return rendered.arithmetic
 
 
 def _clip(facts: Mapping[str, Any]) -> Clip:
