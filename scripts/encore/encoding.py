@@ -21,6 +21,7 @@ from encore.chunked import identity
 from encore.chunked.crew import check_cluster, crew_for
 from encore.chunked.ledger import keep_facts, kept_facts
 from encore.chunked.picture import plan, tell_changes, work
+from encore.chunked.state import Watched
 from encore.encode import PICTURE_SUFFIXES
 from encore.errors import JobError, RequestError
 from encore.ffmpeg import last_words
@@ -77,6 +78,7 @@ def encode_script(request: Request, reporter: Reporter) -> Verified:
     encode.check(preset.encode, output.suffix.lower())
     text = _read(request.script)
     with opened(folder, ours=request.work is None), alone(folder, output):
+        reporter = Watched(reporter, folder, output)
         script = request.script.absolute()
         named = identity.files_named_in(text)
         decides = {
@@ -144,6 +146,7 @@ def encode_script(request: Request, reporter: Reporter) -> Verified:
             report = finish(partial, output, folder, told, overwrite=overwrite, keep=keep)
         finally:
             partial.unlink(missing_ok=True)
+        reporter.finished()
     reporter.say(f"{output}: done and verified in {clock(took_s)}; see {report}")
     return verified
 

@@ -26,6 +26,7 @@ from encore.chunked.picture import Finished, tell_changes, wanted_borders
 from encore.chunked.picture import Plan as PicturePlan
 from encore.chunked.picture import plan as plan_chunks
 from encore.chunked.picture import work as work_chunks
+from encore.chunked.state import Watched
 from encore.decoding import decoded_throughout
 from encore.encode import PICTURE_SUFFIXES, SOUND_SUFFIXES, Clip
 from encore.errors import JobError, RequestError
@@ -139,6 +140,7 @@ def remaster(request: Request, reporter: Reporter) -> Result:
     check_cluster(request.cluster)
     _check_settings(request, output.suffix.lower())
     with opened(work, ours=request.work is None), alone(work, output):
+        reporter = Watched(reporter, work, output)
         took: dict[str, float] = {}
         with _timed(took, "scan"):
             source = open_source(request.source, work, reporter)
@@ -157,6 +159,7 @@ def remaster(request: Request, reporter: Reporter) -> Result:
             report = finish(partial, output, work, told, overwrite=request.overwrite, keep=keep)
         finally:
             partial.unlink(missing_ok=True)
+        reporter.finished()
         if source.remuxed and request.work is None and not keep:
             source.media.unlink(missing_ok=True)
     reporter.say(f"{output}: done and verified in {_minutes(job.took_s['whole'])}; see {report}")

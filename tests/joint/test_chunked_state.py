@@ -7,8 +7,9 @@ from fractions import Fraction
 import pytest
 from rich.console import Console
 
-from encore.chunked.state import ChunkState, Diary, State, now_of, shown, summary
+from encore.chunked.state import ChunkState, Diary, State, Watched, now_of, shown, summary
 from encore.errors import RequestError
+from encore.progress import reporter
 
 
 def standing():
@@ -136,3 +137,22 @@ def test_what_a_failure_said_is_not_taken_for_markup():
     state = standing()
     state.chunks[3].said = "[libx265 @ 0x1] [/no] such"
     assert "[libx265 @ 0x1] [/no] such" in drawn(state)
+
+
+def test_the_stages_beside_the_chunks_are_told_to_who_asks(tmp_path):
+    watched = Watched(reporter("none", io.StringIO()), tmp_path, tmp_path / "o.mkv")
+    with watched.stage("faces", unit="frames") as update:
+        state = now_of(tmp_path)
+        assert (state.stage, state.output) == ("faces", str(tmp_path / "o.mkv"))
+        assert "faces: begun" in drawn(state)
+        update(1, 4)
+    # The picture's chunks are the pool's to tell; they stay known.
+    Diary(tmp_path).snapshot(standing(), at_once=True)
+    with watched.stage("mux") as update:
+        pass
+    after = now_of(tmp_path)
+    assert after.stage == "mux"
+    assert [chunk.stand for chunk in after.chunks] == ["kept", "done", "waiting", "failed"]
+    assert f"of {len(after.chunks)} chunks are made" in summary(after)
+    watched.finished()
+    assert summary(now_of(tmp_path)).startswith("100 %")

@@ -11,7 +11,8 @@ import json
 import os
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -23,9 +24,9 @@ from rich.text import Text
 
 from encore.chunked.ledger import write_whole
 from encore.errors import RequestError
-from encore.progress import clock, size
+from encore.progress import Board, Reporter, Update, clock, size
 
-__all__ = ["ChunkState", "Diary", "Stand", "State", "now_of", "shown", "summary"]
+__all__ = ["ChunkState", "Diary", "Stand", "State", "Watched", "now_of", "shown", "summary"]
 
 Stand = Literal["waiting", "working", "done", "kept", "failed"]
 _SNAPSHOT = "state.json"
@@ -66,6 +67,9 @@ class State:
     frames: int
     chunks: list[ChunkState] = field(default_factory=list)
     stage: str = "picture"
+    """What the job does now: the picture's chunks, or what comes before and after them."""
+    share: float | None = None
+    """Of a stage before or after the chunks: how much is done, 0..1."""
     fps: float | None = None
     """Of all workers together."""
     eta_s: float | None = None
@@ -128,6 +132,60 @@ class Diary:
             write_whole(self._work / _SNAPSHOT, asdict(state))
 
 
+class Watched:
+    """A reporter whose stages are told in the work folder, too, for who asks from elsewhere."""
+
+    def __init__(self, reporter: Reporter, work: Path, output: Path) -> None:
+        self._reporter, self._diary = reporter, Diary(work)
+        self._work, self._output = work, output
+        self._state = State(str(output), "1", 0)
+
+    @contextmanager
+    def stage(self, name: str, *, unit: str = "") -> Iterator[Update]:
+        """A stage of the job, on both."""
+        self._begun(name)
+        state = self._state
+        self._diary.snapshot(state, at_once=True)
+        with self._reporter.stage(name, unit=unit) as update:
+
+            def both(done: float, total: float | None) -> None:
+                update(done, total)
+                state.share = done / total if total else None
+                self._diary.snapshot(state)
+
+            yield both
+
+    def finished(self) -> None:
+        """Tell that all is done."""
+        self._begun("done")
+        self._state.share = 1.0
+        self._diary.snapshot(self._state, at_once=True)
+
+    def _begun(self, stage: str) -> None:
+        with suppress(RequestError):
+            self._state = now_of(self._work)
+        state = self._state
+        state.output, state.host, state.pid = str(self._output), socket.gethostname(), os.getpid()
+        state.stage, state.share = stage, None
+        state.end()
+
+    def board(self, name: str, *, unit: str = "") -> AbstractContextManager[Board]:
+        """The pool tells of its chunks by itself."""
+        return self._reporter.board(name, unit=unit)
+
+    def event(self, **facts: object) -> None:
+        """As the reporter."""
+        self._reporter.event(**facts)
+
+    def say(self, text: str) -> None:
+        """As the reporter."""
+        self._reporter.say(text)
+
+    def warn(self, text: str) -> None:
+        """As the reporter."""
+        self._reporter.warn(text)
+
+
 def now_of(work: Path) -> State:
     """The last snapshot of a work folder. Raises RequestError where there is none."""
     try:
@@ -135,7 +193,7 @@ def now_of(work: Path) -> State:
         chunks = [ChunkState(**chunk) for chunk in told.pop("chunks")]
         return State(chunks=chunks, **told)
     except OSError as error:
-        reason = "is no work folder, or its picture has not begun"
+        reason = "is no work folder"
         raise RequestError(f"{work} {reason} (it has no {_SNAPSHOT})") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RequestError(f"{work / _SNAPSHOT} cannot be read: {error}") from error
@@ -143,6 +201,10 @@ def now_of(work: Path) -> State:
 
 def summary(state: State) -> str:
     """The whole job in one line."""
+    if state.stage != "picture":
+        share = "begun" if state.share is None else f"{100 * state.share:.0f} %"
+        made = f"{state.count('done', 'kept')} of {len(state.chunks)} chunks are made"
+        return share + (f"; {made}" if state.chunks else "")
     parts = [f"{100 * state.done / max(1, state.frames):.0f} %"]
     parts.append(f"{state.count('done', 'kept')}/{len(state.chunks)} chunks")
     if failed := state.count("failed"):
