@@ -91,6 +91,28 @@ def test_a_cut_is_found_where_it_is(kind: Callable[[Dice], Show]) -> None:
     assert not wrong
 
 
+def followed(seed: int, jolt: int, *, cut: bool) -> Tensor:
+    """Miniatures: a singer stays in the picture; between two of them the stage behind jumps aside.
+
+    With `cut` the same happens, and it is another singer before another stage.
+    """
+    dice = Dice(seed)
+    stages, singers = (0.3 + 0.1 * dice.noise(2, 3, 24, wide) for wide in (40, 13))
+    left = dice.whole(4, 15)
+    drawn = stages[0, None, :, :, :32].repeat(2 * LOOK, 1, 1, 1)
+    drawn[LOOK:] = stages[int(cut), :, :, jolt : jolt + 32]
+    drawn[..., left : left + 13] = singers[0]
+    drawn[LOOK:, ..., left : left + 13] = singers[int(cut)]
+    return drawn
+
+
+@pytest.mark.parametrize("jolt", [4, 5])
+@pytest.mark.parametrize("seed", range(12))
+def test_a_stage_that_passes_behind_a_followed_singer_is_no_cut(seed: int, jolt: int) -> None:
+    assert not light.cut_between(followed(seed, jolt, cut=False))
+    assert light.cut_between(followed(seed, jolt, cut=True))
+
+
 # The frames that begin a shot, by eye.
 @pytest.mark.parametrize(
     ("name", "count", "seen"),
