@@ -157,7 +157,8 @@ class Film:
         pairs = zip(pictures, fields, strict=True)
         small = torch.cat([light.miniature(one[None], field) for one, field in pairs])
         windows = torch.cat([pictures, pictures[:, :1]], 1)[None]
-        light.fill_trust(windows, _rgb(small)[None], _rgb, _yuv)
+        below = {"top": 0.5, "bottom": -0.5, None: 0.0}[fields[len(fields) // 2]]
+        light.fill_trust(windows, _rgb(small)[None], _rgb, _yuv, below=below)
         return windows[0]
 
 

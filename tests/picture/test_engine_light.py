@@ -291,6 +291,59 @@ def test_what_was_lost_in_white_is_not_trusted() -> None:
     assert trust[:, 64:].mean() > 0.9
 
 
+# Leaning on itself.
+
+
+def handed(neighbour: Tensor, centre: Tensor, below: float = 0.0) -> Tensor:
+    """The pictures (3, 3, H, W) of a window that a network gets: neighbour, centre, neighbour."""
+    frames = torch.stack([neighbour, centre, neighbour])
+    windows = torch.cat([frames, frames[:, :1]], 1)[None]
+    light.fill_trust(windows, light.miniature(frames)[None], below=below)
+    return windows[0, :, :3]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_a_flash_casts_shadows_a_frame_leans_on_itself(seed: int) -> None:
+    dim = still(seed) * 0.4
+    flash = still(seed)
+    for left in (20, 60, 100):
+        flash[:, 20:70, left : left + 10] = dim[:, 20:70, left : left + 10]
+    got, (lit, trust) = handed(dim, flash)[0], equalised(dim, flash)
+    doubted = trust < 0.2
+    assert doubted.any()
+    assert (got - flash)[:, doubted].abs().sum() < 0.5 * (lit - flash)[:, doubted].abs().sum()
+    sure = trust > 0.95
+    assert torch.equal(got[:, sure], lit[:, sure])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_only_moves_is_never_leant_on(seed: int) -> None:
+    scene = shows.Scene(Dice(seed))
+    one, other = (scene.linear(n).clamp(0, 1) ** (1 / 2.2) for n in (0, 2))
+    assert torch.equal(handed(other, one)[0], equalised(other, one)[0])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_flash_that_is_understood_keeps_its_neighbours_whatever_it_raises(seed: int) -> None:
+    clean = still(seed)
+    lit, trust = equalised(clean * 0.2, clean)
+    assert trust.mean() < 0.6  # noise is raised five times, and that is told
+    assert psnr_db(handed(clean * 0.2, clean)[0], lit) > 45
+
+
+@pytest.mark.parametrize("below", [0.5, -0.5])
+def test_the_other_parity_of_a_leaning_frame_has_its_own_lines(below: float) -> None:
+    slope = torch.linspace(0.2, 0.8, 96)[:, None].expand(3, 96, 128)
+    window = torch.stack([torch.zeros_like(slope), slope, torch.ones_like(slope)])
+    kept = torch.tensor([0.0, 1.0, 1.0])[:, None, None, None].expand(3, 1, 24, 32)
+    light._lean(window, kept, below)
+    step = 0.6 / 95
+    off = window[0] - slope - below * step
+    assert off[:, 8:-8].abs().max() < 0.05 * step
+    assert torch.equal(window[1], slope)
+    assert bool((window[2] == 1).all())
+
+
 @pytest.mark.parametrize("level", [None, 0.0, 1.0])
 def test_equal_frames_come_back_bit_for_bit(level: float | None) -> None:
     frame = still(6) if level is None else torch.full((3, 90, 130), level)

@@ -246,6 +246,7 @@ class Chain:
             _turned(minis, turned),
             lambda frames: self._recolour(frames.float(), "rgb") if yuv else frames.float(),
             lambda frames: self._recolour(frames, "yuv") if yuv else frames,
+            below=0.5 if stage.needs.fields else 0.0,
         )
 
 

@@ -16,6 +16,9 @@ and the local deviation of the centre (Reinhard et al., Color Transfer between I
 and smoothed as in He et al., Guided Image Filtering, 2010). Means and deviations, unlike a
 regression, do not shrink when things move. Cells that the map does not explain (motion, a new
 shadow, clipping) have little confidence, count little for the map, and take it from around them.
+
+Where the light has changed and the map does not explain how (a flash casts shadows, or burns), a
+frame **leans on itself**: what a network is handed there of the neighbour is the centre's own.
 """
 
 from collections.abc import Callable, Collection
@@ -88,6 +91,14 @@ _SPREAD = 1.5
 _GAIN = 8.0
 _FLAT = 4.0 * _CODE
 _UNSEEN = 0.5 * _CODE
+
+# Leaning: below the first share of confidence wholly, above the second not at all; only where the
+# mean of 9 x 9 cells has changed, in which motion cancels and light does not, and in frames most of
+# which has so changed: a flash does that to all of a frame, motion hardly to half.
+_LEANS = (0.1, 0.4)
+_WIDE = 9
+_CHANGED = (3 * _CODE, 9 * _CODE)
+_MOST = (0.5, 0.9)
 
 
 @dataclass(frozen=True)
@@ -200,15 +211,8 @@ def light_map(mini_from: Tensor, mini_to: Tensor) -> tuple[Tensor, Tensor, Tenso
         (..., 1, h, w): how well the map explains the difference, channel by channel, the worst
         taken. Equal miniatures give exactly 1, 0 and 1.
     """
-    mini_to = mini_to.expand_as(mini_from)
-    clipped = (_clipped(mini_from) - _clipped(mini_to)).abs().amax(-3, keepdim=True)
-    trust = 1 - clipped
-    for _ in range(2):
-        gain, offset, trust = _fitted(mini_from, mini_to, trust * (1 - clipped))
-    trust = trust * (1 - clipped)
-    weight = trust + 1e-3
-    total = _blur(weight)
-    return _blur(gain * weight) / total, _blur(offset * weight) / total, trust
+    gain, offset, trust, _ = _mapped(mini_from, mini_to)
+    return gain, offset, trust
 
 
 def apply(frames: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
@@ -240,7 +244,7 @@ def equalise(
     of 1.
     """
     windows = windows.clone()
-    return windows, _equalise(windows, minis, to_rgb, from_rgb)
+    return windows, _equalise(windows, minis, to_rgb, from_rgb)[0]
 
 
 def fill_trust(
@@ -248,14 +252,21 @@ def fill_trust(
     minis: Tensor,
     to_rgb: Callable[[Tensor], Tensor] | None = None,
     from_rgb: Callable[[Tensor], Tensor] | None = None,
+    *,
+    below: float = 0.0,
 ) -> None:
     """Equalise windows (N, K, 4, H, W) in their place; the confidence becomes the fourth channel.
 
-    What a network is handed, in training and in a chain.
+    What a network is handed, in training and in a chain. Where a neighbour's light has changed and
+    its map does not explain that, the centre's own picture takes the neighbour's place. `below`
+    tells of fields how many lines the other parity lies below the centre's: 0.5 where the centre
+    is a top field, -0.5 where it is a bottom one; the centre's are drawn there for it.
     """
-    trust = _equalise(windows[:, :, :3], minis, to_rgb, from_rgb)
+    trust, kept = _equalise(windows[:, :, :3], minis, to_rgb, from_rgb)
     height, width = windows.shape[-2:]
     windows[:, :, 3] = resize(trust[:, :, 0], height, width, "bilinear")
+    for window, shares in zip(windows, kept, strict=True):
+        _lean(window[:, :3], shares, below)
 
 
 def _equalise(
@@ -263,10 +274,11 @@ def _equalise(
     minis: Tensor,
     to_rgb: Callable[[Tensor], Tensor] | None,
     from_rgb: Callable[[Tensor], Tensor] | None,
-) -> Tensor:
-    """Change the windows, and give the confidence."""
-    centre = minis.shape[-4] // 2
-    gain, offset, confidence = light_map(minis, minis[..., centre : centre + 1, :, :, :])
+) -> tuple[Tensor, Tensor]:
+    """Change the windows; give the confidence, and the share of each that is worth keeping."""
+    middle = minis.shape[-4] // 2
+    centre = minis[..., middle : middle + 1, :, :, :]
+    gain, offset, confidence, explained = _mapped(minis, centre)
     change = (minis * (gain - 1) + offset).abs().amax((-3, -2, -1))
     other = (change > _UNSEEN).nonzero(as_tuple=True)
     # One at a time: what is worked on stays in a processor's cache.
@@ -275,7 +287,33 @@ def _equalise(
         rgb = frame if to_rgb is None else to_rgb(frame)
         lit = apply(rgb, gain[place][None], offset[place][None])
         windows[place] = (lit if from_rgb is None else from_rgb(lit))[0].to(windows.dtype)
-    return confidence
+    return confidence, _kept(minis, centre, explained)
+
+
+def _kept(minis: Tensor, centre: Tensor, explained: Tensor) -> Tensor:
+    """The share 0..1 of a neighbour that stays, (..., 1, h, w)."""
+    wide = functional.avg_pool2d(
+        (minis - centre).flatten(0, -4), _WIDE, 1, _WIDE // 2, count_include_pad=False
+    )
+    changed = _ramp(wide.view(minis.shape).abs().amax(-3, keepdim=True), _CHANGED)
+    flashes = _ramp(changed.mean((-2, -1), keepdim=True), _MOST)
+    return 1 - flashes * changed * (1 - _ramp(explained, _LEANS))
+
+
+def _ramp(values: Tensor, ends: tuple[float, float]) -> Tensor:
+    return ((values - ends[0]) / (ends[1] - ends[0])).clamp(0, 1)
+
+
+def _lean(window: Tensor, kept: Tensor, below: float) -> None:
+    """Put the centre of a window (K, 3, H, W) where not all of its neighbours is kept."""
+    middle, (height, width) = len(window) // 2, window.shape[-2:]
+    own = drawn = window[middle]
+    leaning = (kept.amin((-3, -2, -1)) < 1).nonzero().flatten().tolist()
+    if below and any((at - middle) % 2 for at in leaning):
+        drawn = resize(own[None], height, width, "bicubic", (below, 0.0))[0]
+    for at in leaning:
+        share = 1 - resize(kept[at][None], height, width, "bilinear")[0]
+        window[at].lerp_(drawn if (at - middle) % 2 else own, share.to(window.dtype))
 
 
 def window_indices(
@@ -402,8 +440,27 @@ def _flash(minis: Tensor, cut_prev: bool, cut_next: bool) -> float:
     return min(max((rise - 0.2) / 0.8, 0.0), 1.0)
 
 
-def _fitted(source: Tensor, wanted: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Fit gain and offset to weighted local moments; give them and how well they explain."""
+def _mapped(mini_from: Tensor, mini_to: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Give `light_map`'s three, and the confidence without its doubt in noise that is raised."""
+    mini_to = mini_to.expand_as(mini_from)
+    clipped = (_clipped(mini_from) - _clipped(mini_to)).abs().amax(-3, keepdim=True)
+    trust = explained = 1 - clipped
+    for _ in range(2):
+        gain, offset, trust, explained = _fitted(mini_from, mini_to, trust * (1 - clipped))
+    trust = trust * (1 - clipped)
+    weight = trust + 1e-3
+    total = _blur(weight)
+    gain, offset = _blur(gain * weight) / total, _blur(offset * weight) / total
+    return gain, offset, trust, explained * (1 - clipped)
+
+
+def _fitted(
+    source: Tensor, wanted: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Fit gain and offset to weighted local moments; give them and how well they explain.
+
+    That twice: less where they raise noise, and without regard to it.
+    """
     weight = weight + 1e-3
     moments = [weight.expand_as(source[..., :1, :, :])]
     for picture in (source, wanted):
@@ -424,7 +481,8 @@ def _fitted(source: Tensor, wanted: Tensor, weight: Tensor) -> tuple[Tensor, Ten
     allowed = 0.1 * spread_to + (1.5 * _CODE) ** 2
     confidence = allowed / (allowed + unexplained)
     noise = (2 / gain).clamp(max=1)
-    return gain, offset, (confidence * noise).amin(-3, keepdim=True)
+    trust = (confidence * noise).amin(-3, keepdim=True)
+    return gain, offset, trust, confidence.amin(-3, keepdim=True)
 
 
 def _clipped(minis: Tensor) -> Tensor:
