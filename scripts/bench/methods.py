@@ -24,6 +24,7 @@ from peak import peak_mib
 import vsencore
 
 __all__ = [
+    "ALONE",
     "OURS",
     "PEERS",
     "available",
@@ -38,6 +39,7 @@ Planes = Sequence[NDArray[Any]]
 type Build = Callable[[vs.VideoNode, "Order"], vs.VideoNode]
 
 OURS = "ours: "
+ALONE = "alone: "
 _LOOPS = 10000
 # A chain that works in blocks is caught in the middle of one; many frames make that small.
 _LEAST_TIMED = 16
@@ -75,6 +77,21 @@ def _published(clip: vs.VideoNode, order: Order, name: str) -> vs.VideoNode:
     return vsencore.chain(
         _qtgmc(clip),
         [stage],
+        height=order.height,
+        width=order.width,
+        format=vs.YUV420P10,
+        matrix="keep",
+        device=order.device,
+    )
+
+
+def _alone(clip: vs.VideoNode, order: Order, weights: str) -> vs.VideoNode:
+    import alone  # brings torch
+
+    fields = clip.get_frame(0).props["_FieldBased"] != 0
+    return vsencore.chain(
+        clip.std.SeparateFields() if fields else clip,
+        [alone.stage(weights, "fields" if fields else "frames")],
         height=order.height,
         width=order.width,
         format=vs.YUV420P10,
@@ -202,8 +219,8 @@ def main() -> int:
     """Run one method of one case; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path, help="a judged case")
-    parser.add_argument("method", choices=[*PEERS, "remaster"])
-    parser.add_argument("--weights", help="for remaster: a name or a file")
+    parser.add_argument("method", choices=[*PEERS, "remaster", "alone"])
+    parser.add_argument("--weights", help="for remaster and alone: a name or a file")
     parser.add_argument("--out", type=Path, required=True, help="the frames, raw YUV420P10")
     parser.add_argument(
         "--seconds", type=float, default=4, help="how long to time; 0 is not at all"
@@ -216,6 +233,8 @@ def main() -> int:
     order = Order(about["width"], about["height"], given.device, given.peers)
 
     def build(clip: vs.VideoNode) -> vs.VideoNode:
+        if given.method == "alone":
+            return _alone(clip, order, given.weights)
         if given.method != "remaster":
             return PEERS[given.method](clip, order)
         return vsencore.remaster(

@@ -1,14 +1,18 @@
 """How near each method comes to the truth: judged SD recordings remastered, and measured.
 
     sh scripts/run python scripts/bench/picture.py [--quick | --progressive]
-        [--weights NAME_OR_FILE ...] [--moments 24] [--device auto] [--seconds 4] [--json FILE]
-        [--sheets DIR]
+        [--weights NAME_OR_FILE ...] [--alone] [--moments 24] [--device auto] [--seconds 4]
+        [--json FILE] [--sheets DIR]
 
 `judged` makes the recordings, `methods` runs each method in a process of its own, `metrics` holds
 the result to the truth at the truth's size, in the recording's own matrix. Printed are a table a
 case, the means, what ours gains over the peers, how flashes fare, and what the gentlest preset
 does to a picture that needs nothing. "core ms" is the processor time of a frame, which tells the
 same on a machine that others use; frames a second do not. No encoder takes part.
+
+A flash's picture is another one: brighter, so that its detail, and what is lost of it, is more in
+codes. So its error is also held to what SD alone costs the same moments, and with `--alone` to what
+the same network makes of each moment without its neighbours, which a window must not fall behind.
 """
 
 import argparse
@@ -75,7 +79,7 @@ COST = (
 
 @dataclass(frozen=True)
 class Method:
-    """What is asked of `methods`: one of the peers, or `remaster` with weights."""
+    """What is asked of `methods`: one of the peers, `remaster` or `alone` with weights."""
 
     name: str
     call: str
@@ -84,17 +88,23 @@ class Method:
     @property
     def ours(self) -> bool:
         """Whether it is ours."""
-        return self.weights is not None
+        return self.call == "remaster"
+
+    @property
+    def peer(self) -> bool:
+        """Whether it is what others have."""
+        return self.weights is None
 
 
 @dataclass
 class Result:
-    """What came of a case: a row a method, and luma's squared errors by phase of the strobe."""
+    """What came of a case: a row a method, and luma's squared errors by moment and by phase."""
 
     case: judged.Case
     about: dict[str, Any]
     rows: dict[str, Row] = field(default_factory=dict)
     phases: dict[str, dict[str, float]] = field(default_factory=dict)
+    errors: dict[str, list[float]] = field(default_factory=dict)
 
 
 def main() -> int:
@@ -110,7 +120,7 @@ def main() -> int:
     names, notes = methods.available(data / "peers")
     wanted = [name for name in names if given.peer is None or name in given.peer]
     asked = [Method(name, name) for name in wanted] + _ours(
-        given.weights, "frames" if given.progressive else "fields"
+        given.weights, "frames" if given.progressive else "fields", given.alone
     )
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores,", end=" ")
     print(f"{vs.core.num_threads} threads, device {given.device}; {given.moments} moments a case,")
@@ -133,7 +143,10 @@ def main() -> int:
     for note in dict.fromkeys(notes):
         print(f"* {note}")
     if given.json:
-        cases = [{"about": r.about, "methods": r.rows, "strobe": r.phases} for r in results]
+        cases = [
+            {"about": r.about, "methods": r.rows, "strobe": r.phases, "errors": r.errors}
+            for r in results
+        ]
         whole = {"device": given.device, "cases": cases, "harm": harm, "notes": notes}
         given.json.write_text(json.dumps(whole, indent=1) + "\n")
     return 0
@@ -147,6 +160,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--case", action="append", help="only this one; may be repeated")
     parser.add_argument("--weights", action="append", help="ours: a name or a file; repeatable")
+    parser.add_argument("--alone", action="store_true", help="ours without neighbours besides")
     parser.add_argument("--peer", action="append", help="only this peer; may be repeated")
     parser.add_argument("--moments", type=int, default=24, help="of each case; even, 12 to 24")
     parser.add_argument("--device", default="auto")
@@ -167,10 +181,13 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
-def _ours(weights: Sequence[str] | None, kind: Kind) -> list[Method]:
+def _ours(weights: Sequence[str] | None, kind: Kind, alone: bool) -> list[Method]:
     """Ours by the weights that were asked for; by default by all of a kind that ship."""
     chosen = weights or [name for name, of in bundled() if of == kind]
-    return [Method(methods.OURS + _stem(one), "remaster", one) for one in chosen]
+    ours = [Method(methods.OURS + _stem(one), "remaster", one) for one in chosen]
+    if alone:
+        ours += [Method(methods.ALONE + _stem(one), "alone", one) for one in chosen]
+    return ours
 
 
 def _stem(weights: str) -> str:
@@ -222,6 +239,7 @@ def _judge(
             errors = figures.pop("errors")
             result.rows[method.name] = figures | cost
             result.phases[method.name] = _by_phase(errors, split)
+            result.errors[method.name] = errors
             if given.sheets:
                 label = f"{method.name}  {figures['psnr_y']:.2f} dB, NEG {figures['vmaf_neg']:.1f}"
                 pictures.append((label, sheets.crop(out, spot)))
@@ -321,7 +339,7 @@ def _means(results: Sequence[Result], asked: Sequence[Method]) -> None:
     print(_head(f"means of {len(whole)} cases", columns))
     for name in names:
         print(_line(name, means[name], columns))
-    peers = [method.name for method in asked if method.name in names and not method.ours]
+    peers = [method.name for method in asked if method.name in names and method.peer]
     for method in asked:
         if method.ours and method.name in names and peers:
             _gains(method.name, peers, whole)
@@ -374,6 +392,7 @@ def _strobes(results: Sequence[Result]) -> None:
         print(f"{_title(result.case)}; moments: {counts}")
         for name, phases in result.phases.items():
             _strobe_line(name, {key: metrics.decibels(value) for key, value in phases.items()})
+        _fairly(result)
     if len(lit) > 1:
         print("mean of these cases")
         for name in lit[0].phases:
@@ -382,6 +401,35 @@ def _strobes(results: Sequence[Result]) -> None:
                 name, _mean([{k: metrics.decibels(v) for k, v in row.items()} for row in rows])
             )
     print()
+
+
+def _fairly(result: Result) -> None:
+    """What ours gains over SD alone, and over the frame alone: a phase, and a lit moment each."""
+    for name in (name for name in result.phases if name.startswith(methods.OURS)):
+        stem = name.removeprefix(methods.OURS)
+        _strobe_line(f"{stem} over SD alone", _gained(result, name, CONTROL))
+        alone = methods.ALONE + stem
+        if alone not in result.phases:
+            continue
+        _strobe_line(f"{stem} over itself alone", _gained(result, name, alone))
+        gains = _gains_by_moment(result.errors[name], result.errors[alone])
+        for phase in ("flash", "after"):
+            moments = [n for n in result.about["phases"][phase] if n in gains]
+            told = ", ".join(f"{n}: {gains[n]:+.2f}" for n in moments)
+            print(f"    moments {phase}, over itself alone: {told}")
+
+
+def _gained(result: Result, name: str, over: str) -> Row:
+    one, other = result.phases[name], result.phases[over]
+    return {key: metrics.decibels(one[key]) - metrics.decibels(other[key]) for key in one}
+
+
+def _gains_by_moment(errors: Sequence[float], over: Sequence[float]) -> dict[int, float]:
+    pairs = zip(errors, over, strict=True)
+    return {
+        n: metrics.decibels(one) - metrics.decibels(other)
+        for n, (one, other) in enumerate(pairs, DROP)
+    }
 
 
 def _strobe_line(name: str, level: Row) -> None:

@@ -257,6 +257,39 @@ def test_gains_are_over_the_best_peer_of_each_figure(bench: Any) -> None:
     assert (over["psnr_y"], over["vmaf"]) == (10, -40)
 
 
+@pytest.mark.parametrize("kind", ["fields", "frames"])
+def test_the_network_alone_sees_no_neighbour(bench: Any, kind: Any) -> None:
+    import alone
+    import torch
+
+    stage = alone.stage("base", kind)
+    stage = stage.to(torch.device("cpu"), torch.float32)
+    windows = torch.rand(2, stage.shape.pictures, 4, 32, 48, generator=torch.manual_seed(1))
+    windows[1, stage.reach] = windows[0, stage.reach]
+    with torch.inference_mode():
+        luma, chroma = stage.run(windows)
+    assert torch.equal(luma[0], luma[1])
+    assert torch.equal(chroma[0], chroma[1])
+
+
+def test_what_a_window_gains_is_told_of_each_phase_and_moment(
+    bench: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = {"phases": {"flash": [4], "after": [5], "calm": [3]}}
+    result = bench.picture.Result(bench.judged.CASES[0], about)
+    errors = {"ours: base": [10.0, 40.0, 5.0], "alone: base": [20.0, 40.0, 4.0]}
+    for name, squares in errors.items():
+        result.errors[name] = squares
+        result.phases[name] = bench.picture._by_phase(squares, about["phases"])
+    result.phases[bench.picture.CONTROL] = {"flash": 20.0, "after": 5.0, "calm": 5.0}
+    bench.picture._fairly(result)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].split()[-5:] == ["-3.01", "-3.01", "0.00", "+0.00", "+3.01"]
+    assert told[1].split()[-5:] == ["3.01", "0.00", "-0.97", "-3.01", "-3.98"]
+    assert told[2].endswith("4: +0.00")
+    assert told[3].endswith("5: -0.97")
+
+
 @pytest.mark.parametrize("name", ["Rt4ksr", "Fsrcnn"])
 def test_a_published_enlarger_is_nearer_than_bicubic(bench: Any, name: str) -> None:
     if not (bench.motion.data() / "peers").exists():
