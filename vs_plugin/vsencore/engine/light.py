@@ -387,7 +387,8 @@ def _sums(one: Tensor, wide: Tensor) -> Tensor:
     summed = functional.conv2d(
         wide.flatten(0, 1)[None], one.flatten(0, 1)[:, None], groups=count * maps
     )
-    return summed.unflatten(1, (count, maps))[0].movedim(1, -1)
+    parted: Tensor = summed.unflatten(1, (count, maps))[0].movedim(1, -1)
+    return parted
 
 
 def _met(one: Tensor, wide: Tensor, place: Tensor) -> Tensor:
