@@ -80,10 +80,10 @@ class LockStage:
         def locked(picture: Tensor, part: slice, shift: tuple[float, float]) -> Tensor:
             maps = self.strength * torch.cat([level[:, part], slope[:, part]], 1)
 
-            def corrected(lines: slice, drawn: Tensor) -> Tensor:
+            def corrected(lines: slice, drawn: Tensor, room: Tensor) -> None:
                 here = picture[..., lines, :]
                 higher, more = drawn.chunk(2, 1)
-                return torch.addcmul(higher.add_(here), here, more)
+                torch.addcmul(higher.add_(here), here, more, out=room)
 
             return drawn_over(picture, maps, shift, corrected)
 

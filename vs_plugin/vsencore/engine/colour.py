@@ -21,6 +21,7 @@ from torch import Tensor
 
 from .dither import ordered
 from .scaling import resize
+from .strips import strips
 
 __all__ = [
     "Field",
@@ -103,7 +104,10 @@ def to_unit(planes: Sequence[Tensor], signal: Signal) -> list[Tensor]:
     result = []
     for plane, codes in enumerate(planes):
         zero, one = _scale(signal, plane)
-        result.append((codes.to(torch.float32) - zero).div_(one))
+        unit = torch.empty(codes.shape, dtype=torch.float32, device=codes.device)
+        for lines in strips(codes):
+            unit[..., lines, :].copy_(codes[..., lines, :]).sub_(zero).div_(one)
+        result.append(unit)
     return result
 
 
@@ -118,11 +122,16 @@ def to_code(
     result = []
     for plane, unit in enumerate(planes):
         zero, one = _scale(signal, plane)
-        codes = unit.to(torch.float32) * one
-        if dither == "ordered":
-            codes += ordered(unit.shape[-2], unit.shape[-1], plane, unit.device)
-        codes = codes.round_().add_(zero).clamp_(0, (1 << signal.bits) - 1)
-        result.append(codes.to(torch.uint8 if signal.bits <= 8 else torch.uint16))
+        held = torch.uint8 if signal.bits <= 8 else torch.uint16
+        codes = torch.empty(unit.shape, dtype=held, device=unit.device)
+        width = unit.shape[-1]
+        for lines in strips(unit):
+            exact = unit[..., lines, :].to(torch.float32) * one
+            if dither == "ordered":
+                exact += ordered(lines.stop - lines.start, width, plane, unit.device, lines.start)
+            exact.round_().add_(zero).clamp_(0, (1 << signal.bits) - 1)
+            codes[..., lines, :] = exact
+        result.append(codes)
     return result
 
 

@@ -29,19 +29,27 @@ SPAN = 31 / 32
 PLANE_STARTS = ((0, 0), (21, 43), (43, 21))
 
 
-def ordered(height: int, width: int, plane: int, device: torch.device) -> Tensor:
-    """Give the offsets (height, width), in code values within ±31/64, to add before rounding."""
-    tile = _tile(plane, device)
-    repeats = (-(-height // TILE), -(-width // TILE))
-    return tile.repeat(repeats)[:height, :width]
+def ordered(
+    height: int, width: int, plane: int, device: torch.device, top: int = 0, left: int = 0
+) -> Tensor:
+    """Give the offsets (height, width), in code values within ±31/64, to add before rounding.
+
+    `top` and `left` are where the samples begin in their plane.
+    """
+    down, right = top % TILE, left % TILE
+    wide = _tiles(-(-(right + width) // TILE), plane, device)
+    if down + height > TILE:
+        wide = wide.repeat(-(-(down + height) // TILE), 1)
+    return wide[down : down + height, right : right + width]
 
 
-@lru_cache(maxsize=32)
-def _tile(plane: int, device: torch.device) -> Tensor:
+@lru_cache(maxsize=64)
+def _tiles(count: int, plane: int, device: torch.device) -> Tensor:
+    """Tiles side by side: a strip of lines takes its offsets from them as they lie."""
     levels = (void_and_cluster() + 0.5) / TILE**2 - 0.5
     rolled = np.roll(levels * SPAN, PLANE_STARTS[plane], (0, 1))
     with torch.inference_mode(False):
-        return torch.from_numpy(rolled.astype(np.float32)).to(device)
+        return torch.from_numpy(np.tile(rolled.astype(np.float32), (1, count))).to(device)
 
 
 @cache

@@ -12,26 +12,26 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from .scaling import resize
+from . import bands
+from .scaling import band, resize
+from .strips import strips
 
 __all__ = ["box", "drawn_over", "lines"]
-
-_STRIP_LINES = 64
 
 
 def box(maps: Tensor, radius: int) -> Tensor:
     """The mean (N, C, h, w) of the 2 * radius + 1 cells each way; what lies outside is left out."""
-    rows, columns = maps.shape[-2:]
-    return _band(rows, radius, maps.device) @ maps @ _band(columns, radius, maps.device).mT
+    rows, columns = (_window(length, radius, maps.device) for length in maps.shape[-2:])
+    return bands.across(bands.down(maps, rows), columns)
 
 
 @cache
-def _band(length: int, radius: int, device: torch.device) -> Tensor:
-    """A window's mean at each of some cells in a row, as a matrix: grids are small."""
+def _window(length: int, radius: int, device: torch.device) -> bands.Band:
+    """A window's mean at each of some cells in a row, as a matrix."""
     with torch.inference_mode(False):
         place = torch.arange(length)
-        near = ((place[:, None] - place).abs() <= radius).float()
-        return (near / near.sum(1, keepdim=True)).to(device)
+        near = ((place[:, None] - place).abs() <= radius).double()
+        return bands.band(near / near.sum(1, keepdim=True), device, torch.float32)
 
 
 def lines(
@@ -57,24 +57,19 @@ def drawn_over(
     picture: Tensor,
     maps: Tensor,
     shift: tuple[float, float],
-    make: Callable[[slice, Tensor], Tensor],
+    make: Callable[[slice, Tensor, Tensor], None],
 ) -> Tensor:
-    """Give a picture (N, C, H, W) made of `make(lines, drawn)`, strip of lines by strip.
+    """Give a picture (N, C, H, W) that `make(lines, drawn, room)` writes, strip of lines by strip.
 
     `drawn` are the maps (N, M, h, w) of the same view over those lines; that view begins `shift`
-    (down, right) inside the picture, in its samples.
+    (down, right) inside the picture, in its samples. `room` is where the lines go; both are new.
     """
     height, width = picture.shape[-2:]
     rows, columns = maps.shape[-2:]
-    step = rows / height
     wide = resize(maps, rows, width, "bilinear", (0.0, -shift[1] * columns / width))
+    begin = -shift[0] * rows / height
+    down = band(rows, height, "bilinear", begin, rows, maps.device, maps.dtype)
     result = torch.empty_like(picture, memory_format=torch.contiguous_format)
-    # A strip stays in a processor's cache from step to step.
-    tall = _STRIP_LINES if picture.device.type == "cpu" else height
-    for top in range(0, height, tall):
-        here = slice(top, min(top + tall, height))
-        count = here.stop - top
-        begin = ((top - shift[0]) * step, 0.0)
-        drawn = resize(wide, count, width, "bilinear", begin, (count * step, width))
-        result[..., here, :] = make(here, drawn)
+    for here in strips(picture):
+        make(here, bands.lines_of(wide, down, here), result[..., here, :])
     return result

@@ -1,13 +1,9 @@
 """Scaling of pictures by separable polyphase kernels, on whatever device holds them.
 
 Every sample of a result is a weighted sum of a few neighbours in the source, so a pass along one
-axis is a product with a banded matrix. The band is cut into blocks of 32 results: each block reads
-one short window of the source, and all blocks are one batched matrix product. That is close to the
-speed of memory on CPU and CUDA alike, for any ratio. A tap-by-tap sum is 6 times slower on a CPU
-and a product with the whole matrix 7 times (720x576 to 2880x2160, three planes).
-
-The kernels and the edges are zimg's: a kernel widens when the picture shrinks, weights are made to
-sum to 1, and what lies beyond an edge is the picture mirrored in it.
+axis is a product with a banded matrix (`bands`). The kernels and the edges are zimg's: a kernel
+widens when the picture shrinks, weights are made to sum to 1, and what lies beyond an edge is the
+picture mirrored in it.
 """
 
 import math
@@ -18,11 +14,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Kernel", "resize"]
+from . import bands
+
+__all__ = ["Kernel", "band", "resize"]
 
 Kernel = Literal["bilinear", "bicubic", "spline36", "spline64", "lanczos3", "lanczos4"]
-
-BLOCK = 32  # results a block: 16 to 64 are alike; below, the products are too small to be fast
 
 
 def resize(
@@ -60,29 +56,21 @@ def resize(
 
 
 def _down(x: Tensor, size: int, kernel: Kernel, shift: float, window: float) -> Tensor:
-    samples, channels, height, width = x.shape
+    height = x.shape[-2]
     if size == height == window and shift == 0:
         return x
-    weights, places = _blocks(height, size, kernel, shift, window, x.device, x.dtype)
-    count, rows, taps = weights.shape
-    windows = x.index_select(2, places).view(samples * channels, count, taps, width)
-    blocks = torch.matmul(weights, windows)
-    return blocks.view(samples, channels, count * rows, width)[:, :, :size]
+    return bands.down(x, band(height, size, kernel, shift, window, x.device, x.dtype))
 
 
 def _across(x: Tensor, size: int, kernel: Kernel, shift: float, window: float) -> Tensor:
-    samples, channels, height, width = x.shape
+    width = x.shape[-1]
     if size == width == window and shift == 0:
         return x
-    weights, places = _blocks(width, size, kernel, shift, window, x.device, x.dtype)
-    count, columns, taps = weights.shape
-    windows = x.index_select(3, places).view(-1, count, taps).transpose(0, 1)
-    blocks = torch.bmm(windows, weights.transpose(1, 2)).transpose(0, 1)
-    return blocks.reshape(samples, channels, height, count * columns)[..., :size]
+    return bands.across(x, band(width, size, kernel, shift, window, x.device, x.dtype))
 
 
 @lru_cache(maxsize=128)
-def _blocks(
+def band(
     source: int,
     size: int,
     kernel: Kernel,
@@ -90,21 +78,11 @@ def _blocks(
     window: float,
     device: torch.device,
     dtype: torch.dtype,
-) -> tuple[Tensor, Tensor]:
-    """Give the band as blocks (count, BLOCK, taps), and the places (count * taps) they read."""
+) -> bands.Band:
+    """What scales one axis, as `resize` does; it is kept."""
     # A plain tensor, so that training may use what inference has cached.
     with torch.inference_mode(False):
-        matrix = weight_matrix(source, size, kernel, shift, window)
-        edges = range(0, size, BLOCK)
-        used = [(matrix[edge : edge + BLOCK] != 0).any(0).nonzero() for edge in edges]
-        taps = max(int(columns[-1] - columns[0]) + 1 for columns in used)
-        starts = [min(int(columns[0]), source - taps) for columns in used]
-        weights = torch.zeros(len(edges), BLOCK, taps, dtype=torch.float64)
-        for block, (edge, start) in enumerate(zip(edges, starts, strict=True)):
-            part = matrix[edge : edge + BLOCK, start : start + taps]
-            weights[block, : part.shape[0]] = part
-        places = torch.tensor(starts)[:, None] + torch.arange(taps)
-        return weights.to(dtype).to(device), places.reshape(-1).to(device)
+        return bands.band(weight_matrix(source, size, kernel, shift, window), device, dtype)
 
 
 def weight_matrix(source: int, size: int, kernel: Kernel, shift: float, window: float) -> Tensor:

@@ -27,7 +27,7 @@ from ..arguments import check_choice, check_clip, check_number, check_progressiv
 from ..colour import read_colour
 from ..engine.colour import LUMA_WEIGHTS, Signal, chroma_up, to_unit, yuv_to_rgb
 from ..engine.device import Place, place
-from ..engine.dither import TILE, ordered
+from ..engine.dither import ordered
 from ..engine.scaling import resize
 from ..zoo import ZooError
 from .align import similarity, warp
@@ -155,8 +155,8 @@ class _Node:
         rate = clip.fps or tracks.rate
         self._step = tracks.rate / Fraction(rate)
         self._signal = _signal(clip)
-        zero, one = (to_unit([torch.tensor(code)], self._signal)[0] for code in (0, 1))
-        self._code = float(one - zero)
+        (codes,) = to_unit([torch.arange(2)[None]], self._signal)
+        self._code = float(codes[0, 1] - codes[0, 0])
         self._restored: OrderedDict[tuple[int, int], Restored] = OrderedDict()
         self._lock = threading.Lock()
         around = [_shifted(clip, by) for by in range(-REACH, REACH + 1)]
@@ -447,8 +447,7 @@ class _Node:
         """The codes with a change added; where there is none, they stay."""
         tall, wide = own.shape
         # The dither's pattern lies still while the face moves through it.
-        down, right = top % TILE, left % TILE
-        dither = ordered(down + tall, right + wide, 0, self._device)[down:, right:]
+        dither = ordered(tall, wide, 0, self._device, top, left)
         moved = torch.round(change / self._code + dither).to(torch.int32)[0, 0].cpu().numpy()
         return np.asarray(np.clip(own + moved, 0, (1 << self._signal.bits) - 1), np.int32)
 
