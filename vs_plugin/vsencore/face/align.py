@@ -69,7 +69,7 @@ def warp(
     if moved is not None:
         places = places + moved
     there = torch.einsum("kab,kbhw->kahw", maps[:, :, :2], places.expand(len(maps), -1, -1, -1))
-    there = there + maps[:, :, 2, None, None]
+    there += maps[:, :, 2, None, None]
     return _sampled(pictures, there, mode)
 
 
@@ -111,14 +111,12 @@ def blur(pictures: Tensor, deviation_px: float) -> Tensor:
 
 def _followed(small: Tensor, wanted: Tensor, found: Tensor, steps: int, noise: float) -> Tensor:
     """The flow after some steps at one size."""
-    across = _slope(wanted, -1)
-    along = _slope(wanted, -2)
+    slopes = torch.cat([_slope(wanted, -1), _slope(wanted, -2)], 1)
     doubt = _FAINT**2 + noise * noise
-    sums = box(torch.cat([across * across, along * along, across * along], 1), _AROUND)
-    one, other, both = (sums + torch.tensor([doubt, doubt, 0.0])[:, None, None].to(sums)).split(
-        1, 1
-    )
-    share = 1 / (one * other - both * both)
+    sums = box(torch.cat([slopes * slopes, slopes[:, :1] * slopes[:, 1:]], 1), _AROUND)
+    squares, both = sums[:, :2] + doubt, sums[:, 2:]
+    of_other = squares.flip(1)
+    share = 1 / (squares[:, :1] * squares[:, 1:] - both * both)
     farthest = _FARTHEST * max(wanted.shape[-2:])
     height, width = wanted.shape[-2:]
     down, right = torch.meshgrid(
@@ -130,11 +128,11 @@ def _followed(small: Tensor, wanted: Tensor, found: Tensor, steps: int, noise: f
     for _ in range(steps):
         off = wanted - _sampled(small, places + found, "bilinear")
         # What is far off (a hand, a new shadow) must not pull as if it had only moved.
-        off = off / (1 + (off / 0.1) ** 2)
-        pulled = box(torch.cat([across * off, along * off], 1), _AROUND)
-        first, second = pulled.split(1, 1)
-        step = torch.cat([other * first - both * second, one * second - both * first], 1) * share
-        found = (found + step.clamp(-1, 1)).clamp(-farthest, farthest)
+        off = off / (off / 0.1).square_().add_(1)
+        pulled = box(slopes * off, _AROUND)
+        # Cramer's rule: each slope's own part, less the other's.
+        step = (of_other * pulled).sub_(both * pulled.flip(1)).mul_(share)
+        found = step.clamp_(-1, 1).add_(found).clamp_(-farthest, farthest)
     return box(found, _AROUND // 2)
 
 
@@ -147,9 +145,9 @@ def _slope(pictures: Tensor, axis: int) -> Tensor:
 
 
 def _sampled(pictures: Tensor, there: Tensor, mode: str) -> Tensor:
-    """Pictures (K, C, h, w) at places (K, 2, H, W), in their pixels."""
+    """Pictures (K, C, h, w) at places (K, 2, H, W), in their pixels; `there` is spent."""
     size = there.new_tensor([pictures.shape[-1], pictures.shape[-2]])[:, None, None]
-    grid = ((2 * there + 1) / size - 1).permute(0, 2, 3, 1)
+    grid = there.mul_(2).add_(1).div_(size).sub_(1).permute(0, 2, 3, 1)
     return functional.grid_sample(
         pictures, grid, mode=mode, padding_mode="border", align_corners=False
     )

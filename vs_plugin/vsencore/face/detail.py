@@ -100,10 +100,10 @@ def aligned(centre: Tensor, cuts: Tensor, maps: Tensor) -> Aligned:
         return resize(cells, size[0], size[1], "bilinear")
 
     half = (height // 2, width // 2)
-    found = flow(first * drawn(gain, half) + drawn(offset, half), small)
-    moved = 2 * resize(found, height, width, "bilinear")
+    found = flow((first * drawn(gain, half)).add_(drawn(offset, half)), small)
+    moved = resize(found, height, width, "bilinear").mul_(2)
     gain = drawn(gain, (height, width))
-    lit = warp(cuts, maps, (height, width), moved) * gain + drawn(offset, (height, width))
+    lit = warp(cuts, maps, (height, width), moved).mul_(gain).add_(drawn(offset, (height, width)))
     return Aligned(centre, lit, drawn(trust, half).clamp(0, 1), gain, moved)
 
 
@@ -112,7 +112,7 @@ def merged(seen: Aligned) -> Merged:
     if not len(seen.neighbours):
         none = seen.neighbours
         return Merged(seen.centre, none, none, seen.centre, none)
-    apart = box(_halved((seen.neighbours - seen.centre).square()), _AROUND)
+    apart = box(_halved((seen.neighbours - seen.centre).square_()), _AROUND)
     # What moves wrongly covers less than half of a face in the neighbour that fits best.
     least = float(apart.flatten(1).median(1).values.min()) / 2
     square = max(least, _LEAST_NOISE**2)
@@ -120,8 +120,8 @@ def merged(seen: Aligned) -> Merged:
 
     def average(agrees: float) -> tuple[Tensor, Tensor]:
         height, width = seen.centre.shape[-2:]
-        weights = seen.trust / (1 + (beyond / agrees).square())
-        weights = resize(weights, height, width, "bilinear").clamp(0, 1)
+        weights = seen.trust / (beyond / agrees).square_().add_(1)
+        weights = resize(weights, height, width, "bilinear").clamp_(0, 1)
         total = 1 + weights.sum(0, keepdim=True)
         return (seen.centre + (weights * seen.neighbours).sum(0, keepdim=True)) / total, weights
 
@@ -150,7 +150,8 @@ def raised(seen: Aligned, made: Merged, mask: Tensor, strength: float) -> Tensor
     levels = []
     for band, lack, power in zip(_bands(frames, _BANDS - 1), lacks, _POWERS, strict=True):
         found, single = band[:1], band[1:]
-        scatter = box((weights * (single - found).square()).sum(0, keepdim=True), _AROUND)
+        scatter = (single - found).square_().mul_(weights).sum(0, keepdim=True)
+        scatter = box(scatter, _AROUND)
         energy = box(found.square(), _AROUND)
         sure = known * energy / (energy + _SCATTER * scatter + _FAINT**2)
         levels.append((lack ** (power * strength / AT_TRUTH) - 1) * sure * found)
@@ -167,7 +168,8 @@ def _bands(pictures: Tensor, count: int) -> list[Tensor]:
     bands = []
     for _ in range(count):
         lower = _halved(pictures)
-        bands.append(pictures - _enlarged(lower, pictures))
+        # What was enlarged is spent: a picture less it, its sign turned twice.
+        bands.append(_enlarged(lower, pictures).neg_().add_(pictures))
         pictures = lower
     return bands
 
