@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -263,7 +264,7 @@ def script(
     from encore import scan as scanning
     from encore.cache import cache_dir
     from encore.chunked.identity import content
-    from encore.job import prepare
+    from encore.job import check_models, prepare
     from encore.looks import look
     from encore.script import picture_script
     from encore.source import open_source
@@ -276,6 +277,7 @@ def script(
     opened = open_source(source, folder, said)
     found = scanning.scan(opened, work=folder, reporter=said)
     _, chosen = prepare(found, preset, settings, said)
+    check_models(chosen)
     looked = look(found, chosen, folder, said, content(opened.originals))
     text = picture_script(found, chosen, looks=looked.script)
     if output is None:
@@ -458,6 +460,9 @@ def _check_extras(light: Path | None, cuts: Path | None, faces: Path | None, sou
     for path, suffixes in ((light, (".png", ".svg", ".json")), (faces, (".json",))):
         if path is not None and path.suffix.lower() not in suffixes:
             raise RequestError(f"{path.name!r} must end in {' or '.join(suffixes)}")
+    given = [path.absolute() for path in (light, cuts, faces) if path is not None]
+    if len(set(given)) < len(given):
+        raise RequestError("--light, --cuts and --faces want a file each")
     for path in (light, cuts, faces):
         if path is not None:
             _check_text_target(path, source, path.suffix.lower())
@@ -485,16 +490,20 @@ def _extras(
         begins = told.cuts
         rows += lights.summary(told)
         if cuts is not None:
-            cut_lists.export(told, cuts, source=Path(found.source))
+            with _whole(cuts) as part:
+                cut_lists.export(told, part, source=Path(found.source))
         if light is not None and light.suffix.lower() == ".json":
             _write_text(light, told.model_dump_json() + "\n")
         elif light is not None:
-            light_page.draw(told, light, title=Path(found.source).name)
+            with _whole(light) as part:
+                light_page.draw(told, part, title=Path(found.source).name)
     if faces is not None:
         from encore.face_scan import faces_of, summary
+        from encore.looks import save
 
         tracks = faces_of(found, folder, said, cuts=begins)
-        tracks.save(faces)
+        with _whole(faces) as part:
+            save(tracks, part)
         rows += summary(tracks, found.picture)
     return rows
 
@@ -537,6 +546,20 @@ def _check_text_target(path: Path, source: str, suffix: str) -> None:
         raise RequestError(f"{path} is the source itself; name another file")
     if path.exists() and path.suffix.lower() != suffix:
         raise RequestError(f"{path} exists and is no {suffix} file; name another")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Where to write a file that is to be there whole or not at all."""
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise RequestError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
 
 
 def _write_text(path: Path, text: str) -> None:

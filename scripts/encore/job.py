@@ -61,7 +61,7 @@ from encore.workfolder import (
     settled,
 )
 
-__all__ = ["Request", "Result", "parse_range", "prepare", "remaster"]
+__all__ = ["Request", "Result", "check_models", "parse_range", "prepare", "remaster"]
 
 # A track that ends a packet before the picture does is how files are.
 _LOSS_WORTH_TELLING_S = 0.1
@@ -320,6 +320,7 @@ def _plan_picture(job: _Job, source: Source) -> None:
         job.looked = look(
             job.scan, job.preset, job.work, job.reporter, job.content, job.request.range_s
         )
+    (job.work / LIGHT_PAGE).unlink(missing_ok=True)
     if job.looked.timeline is not None:
         from encore.light_page import draw  # brings torch, which sound alone does without
 
@@ -594,6 +595,16 @@ def _check_settings(request: Request, suffix: str) -> None:
         checked = with_settings(Preset(), request.settings)
     if suffix in PICTURE_SUFFIXES:
         encode.check(checked.encode, suffix)
+        if checked.picture.enabled:
+            check_models(checked)
+    if checked.sound.enabled:
+        from encore.sound import check_sound
+
+        check_sound(checked, request)
+
+
+def check_models(checked: Preset) -> None:
+    """Refuse models of a picture's chain that are not here. Raises RequestError."""
     if checked.picture.upscale.method == "model":
         from vsencore.zoo import ZooError, find
 
@@ -610,10 +621,6 @@ def _check_settings(request: Request, suffix: str) -> None:
         except ZooError as error:
             raise RequestError(f"picture.restore.model: {error}") from error
     check_faces(checked)
-    if checked.sound.enabled:
-        from encore.sound import check_sound
-
-        check_sound(checked, request)
 
 
 def _tell_damage(job: _Job) -> None:
@@ -642,14 +649,30 @@ def _told_faces(job: _Job) -> dict[str, Any] | None:
     if job.looked.tracks is None or job.clip is None:
         return None
     rate = job.clip.rate
-    strays = [span for record in (job.made.records if job.made else []) for span in record.strays]
+    spans = [span for record in (job.made.records if job.made else []) for span in record.strays]
+    strays: list[list[int]] = []
+    for face, first, last in sorted(spans):
+        if strays and strays[-1][0] == face and strays[-1][2] == first - 1:
+            strays[-1][2] = last
+        else:
+            strays.append([face, first, last])
     return {
         "followed": job.looked.tracks,
+        "method": job.preset.picture.faces.method,
+        "licence": _licence(job.preset.picture.faces.method),
         "strays": [
             {"face": face, "start_s": float(first / rate), "end_s": float((last + 1) / rate)}
             for face, first, last in strays
         ],
     }
+
+
+def _licence(model: str) -> str | None:
+    if model == "detail":
+        return None
+    from vsencore.zoo import find
+
+    return find(model).licence
 
 
 def _report(job: _Job, output: Path, made: _Made, verified: Verified) -> dict[str, Any]:

@@ -189,7 +189,8 @@ def summary(told: Timeline) -> list[tuple[str, str]]:
     rows = [
         (
             "light",
-            f"{counts['cut']} cuts ({told.duration_s / shots:.1f} s a shot), "
+            f"{counts['cut']} cut{'s' * (counts['cut'] != 1)} "
+            f"({told.duration_s / shots:.1f} s a shot), "
             f"{counts['flash']} single flashes, {counts['lamp']} changes of lamps, "
             f"{counts['blackout']} blackouts, {counts['fade']} slow fades",
         )

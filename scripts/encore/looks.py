@@ -7,6 +7,7 @@ are inputs: a frame stays a function of a window of frames and of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,9 @@ from encore.script import Looks, cut_off, finishes, relights
 
 if TYPE_CHECKING:
     from encore.lights import Timeline
+    from vsencore.face.tracks import Tracks
 
-__all__ = ["Looked", "check_faces", "look"]
+__all__ = ["Looked", "check_faces", "look", "save"]
 
 _MARGIN_S = 10.0
 
@@ -80,25 +82,51 @@ def look(
 
     work = work.absolute()
     first, last = _span(picture, range_s)
-    basis = [held, dict(identity.versions("picture")), scan.media, first, last]
+    ours = identity.code("encore")
+    basis = [held, dict(identity.versions("picture")), ours, scan.media, first, last]
     light = work / f"light-{digest(basis)}.json"
-    if not light.exists():
-        _light(scan, light, reporter, first, last)
-    timeline = Timeline.model_validate_json(light.read_text(encoding="utf-8"))
+
+    def lit() -> Timeline:
+        return Timeline.model_validate_json(light.read_text(encoding="utf-8"))
+
+    timeline = _made_once(lit, lambda: _light(scan, light, reporter, first, last))
     found = Looked(timeline, light)
     return _with_faces(found, scan, preset, work, reporter, basis) if wants_faces else found
+
+
+def _made_once[T](read: Callable[[], T], make: Callable[[], None]) -> T:
+    """What an earlier run found, or, where it is not there or damaged, what is found now."""
+    try:
+        return read()
+    except (OSError, ValueError):
+        make()
+    return read()
 
 
 def check_faces(preset: Preset) -> None:
     """Refuse a model of faces that is not here. Raises RequestError."""
     faces = preset.picture.faces
-    if faces.strength > 0 and faces.method != "detail":
+    if faces.method == "none":
+        raise RequestError('picture.faces.method is "detail" or a model; for none: strength=0')
+    if faces.method != "detail":
         from vsencore.zoo import ZooError, find
 
         try:
             find(faces.method)
         except ZooError as error:
             raise RequestError(f"picture.faces.method: {error}") from error
+
+
+def save(tracks: Tracks, path: Path) -> None:
+    """Write tracks. Raises OSError as it came, so that a full disk is told as one."""
+    from vsencore.face.tracks import TracksError
+
+    try:
+        tracks.save(path)
+    except TracksError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise
 
 
 def _light(scan: Scan, target: Path, reporter: Reporter, first: int, last: int) -> None:
@@ -124,10 +152,12 @@ def _with_faces(
     # Which detector looks depends on what is here.
     name = f"faces-{digest([*basis, identity.weight('yunet')])}"
     whole = work / f"{name}.json"
-    if not whole.exists():
+
+    def follow() -> None:
         span = (timeline.first, timeline.first + timeline.frames)
-        faces_of(scan, work, reporter, cuts=found.cuts, span=span).save(whole)
-    tracks = Tracks.load(whole)
+        save(faces_of(scan, work, reporter, cuts=found.cuts, span=span), whole)
+
+    tracks = _made_once(lambda: Tracks.load(whole), follow)
     if not tracks.tracks:
         reporter.say("faces: none found")
         return Looked(timeline, found.light, tracks=0)
@@ -135,7 +165,7 @@ def _with_faces(
     if any(sides):
         seen = work / f"{name}-{'-'.join(map(str, sides))}.json"
         sizes = (picture.width, picture.width, picture.height, picture.height)
-        tracks.cropped(*(side / size for side, size in zip(sides, sizes, strict=True))).save(seen)
+        save(tracks.cropped(*(side / size for side, size in zip(sides, sizes, strict=True))), seen)
     return Looked(timeline, found.light, seen, len(tracks.tracks))
 
 

@@ -62,7 +62,8 @@ class Crop(Settings):
     borders: bool = False
     """Cut the black borders that the scan found."""
     edges: Annotated[int, Field(ge=0, le=64)] = 0
-    """Pixels cut from the left and from the right: 8 removes the analogue blanking of 720 wide."""
+    """Pixels cut from the left and from the right: 8 removes the analogue blanking of 720 wide.
+    A network and a lock cut whole samples of chroma, and so up to three more."""
 
 
 class Deinterlace(Settings):
@@ -123,7 +124,7 @@ class Faces(Settings):
 
     strength: Annotated[float, Field(ge=0, le=1)] = 0.0
     """0 leaves them alone, and they are not looked for."""
-    method: str = "detail"
+    method: Annotated[str, Field(min_length=1)] = "detail"
     """"detail" shows what is in the recording and invents nothing; else a model of faces: a name
     that `encore models list` knows, or a file that spandrel reads."""
     identity: Literal["strict", "normal", "off"] = "strict"

@@ -100,7 +100,7 @@ def picture_script(
     given = "".join(f",\n    {key}={value!r}" for key, value in opening.items())
     lines += [f"clip = core.bs.VideoSource(\n    {path!r}{given},\n)"]
     lines += _as_yuv(picture)
-    lines += _facts(picture)
+    lines += _facts(picture, preset)
     lines += _steps(picture, preset, device, looks or Looks())
     if frames is not None:
         last = "" if frames.last is None else str(frames.last)
@@ -259,7 +259,7 @@ def _is_rgb(picture: PictureFacts) -> bool:
     return picture.matrix.value == "gbr"
 
 
-def _facts(picture: PictureFacts) -> list[str]:
+def _facts(picture: PictureFacts, preset: Preset) -> list[str]:
     guessed = [
         f"{name} {fact.value}"
         for name, fact in (
@@ -271,8 +271,10 @@ def _facts(picture: PictureFacts) -> list[str]:
         )
         if not fact.tagged
     ]
+    # Who leaves fields woven says that they are frames.
+    whole = picture.structure == "progressive" or preset.picture.deinterlace.method == "none"
     order = {"top": "top", "bottom": "bottom", None: "progressive"}[
-        None if picture.structure == "progressive" else picture.field_order
+        None if whole else picture.field_order
     ]
     rgb, primaries = _is_rgb(picture), picture.primaries.value
     comment = [f"# Not tagged in the source, so guessed: {', '.join(guessed)}."] if guessed else []
@@ -329,9 +331,7 @@ def _borders(picture: PictureFacts, preset: Preset) -> tuple[int, int, int, int]
     """
     if not preset.picture.crop.borders:
         return 0, 0, 0, 0
-    columns = lines = 1
-    if _in_groups(picture, preset):
-        columns, lines = 4, 4 if has_fields(picture, preset) else 2  # columns: of 4:1:1 too
+    columns, lines = _grid(picture, preset)
     borders = picture.borders
     across = (borders.left + -borders.left % columns, borders.right + -borders.right % columns)
     down = (borders.top + -borders.top % lines, borders.bottom + -borders.bottom % lines)
@@ -340,18 +340,29 @@ def _borders(picture: PictureFacts, preset: Preset) -> tuple[int, int, int, int]
 
 def _edges(picture: PictureFacts, preset: Preset) -> int:
     edges = preset.picture.crop.edges
-    return edges + -edges % 4 if _in_groups(picture, preset) else edges
+    return edges + -edges % _grid(picture, preset)[0]
 
 
 def _odd_lines(picture: PictureFacts, preset: Preset) -> int:
     """Fields of 4:2:0 need whole lines of chroma each: 486 lines, which are rare, have not."""
-    grouped = _in_groups(picture, preset) and has_fields(picture, preset)
+    grouped = has_fields(picture, preset) and _grid(picture, preset)[1] > 1
     return picture.height % 4 if grouped and "420" in picture.pixel_format else 0
 
 
-def _in_groups(picture: PictureFacts, preset: Preset) -> bool:
-    """Whether the source's own samples are cut: by the network's chain, or for a lock's source."""
-    return uses_network(picture, preset) or preset.picture.light.lock > 0
+def _grid(picture: PictureFacts, preset: Preset) -> tuple[int, int]:
+    """The columns and lines in whose groups the source is cut.
+
+    What a network takes, and what a lock holds to, is cut from the source's own samples: in whole
+    ones of chroma, and of fields in lines of both.
+    """
+    fields = has_fields(picture, preset)
+    if uses_network(picture, preset) or (preset.picture.light.lock > 0 and fields):
+        return 4, 4 if fields else 2  # columns: of 4:1:1 too
+    if preset.picture.light.lock > 0 and finishes(picture, preset):
+        form = picture.pixel_format
+        across = 4 if "411" in form or "410" in form else 1 if "444" in form else 2
+        return across, 1 if "444" in form or "422" in form or "411" in form else 2
+    return 1, 1
 
 
 def _printable(path: str) -> str:

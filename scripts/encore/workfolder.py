@@ -221,6 +221,9 @@ def settle(output: Path, work: Path) -> Path:
     for name, suffix in ((PAGE, ".sound.html"), (LIGHT_PAGE, ".light.svg")):
         if (page := work / name).exists():
             shutil.move(page, output.with_name(output.name + suffix))
+        elif name == LIGHT_PAGE:
+            # An earlier output's; a sound's page is kept with the sound.
+            output.with_name(output.name + suffix).unlink(missing_ok=True)
     for name in ("chapters.ffmeta", "picture.ffconcat"):
         (work / name).unlink(missing_ok=True)
     if not pending["keep"]:

@@ -3,14 +3,16 @@
 import io
 import json
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from test_remaster import QUICK, record
 
-from encore import face_scan
+from encore import face_scan, job
+from encore.errors import RequestError
 from encore.job import Request, remaster
-from encore.looks import look
+from encore.looks import Looked, look
 from encore.preset import Preset, load, names, with_settings
 from encore.progress import reporter
 from encore.render import render
@@ -87,6 +89,59 @@ def test_faces_are_placed_in_what_the_crop_leaves(scanned, tmp_path, one_face):
     assert face[1] == pytest.approx([(0.25 - 0.125) / 0.75, 0.25, 0.25 / 0.75, 0.25], abs=1e-4)
 
 
+@pytest.mark.parametrize("which", ["light", "faces"])
+def test_what_was_damaged_is_found_again(scanned, tmp_path, one_face, which):
+    first = looked(scanned, tmp_path, FACES)
+    path = getattr(first, which)
+    whole = path.read_text()
+    path.write_text(whole[:40])
+    again = looked(scanned, tmp_path, FACES)
+    assert (again.files, path.read_text()) == (first.files, whole)
+    assert len(one_face) == (2 if which == "faces" else 1)
+
+
+def test_what_other_code_found_is_not_taken(scanned, tmp_path, monkeypatch):
+    first = looked(scanned, tmp_path, DIM)
+    monkeypatch.setattr("encore.chunked.identity.code", lambda package: "changed")
+    assert looked(scanned, tmp_path, DIM).light != first.light
+
+
+def test_a_full_disk_is_told_as_one(scanned, tmp_path, one_face, monkeypatch):
+    def full(*arguments, **more):
+        raise OSError(28, "No space left on device")
+
+    looked(scanned, tmp_path, DIM)
+    monkeypatch.setattr("vsencore.face.tracks.json.dump", full)
+    with pytest.raises(OSError, match="No space left"):
+        looked(scanned, tmp_path, FACES)
+
+
+@pytest.mark.parametrize("preset", ["auto", "concert-dvd-pal"])
+def test_a_model_of_faces_that_is_not_here_is_refused_first(tmp_path, preset):
+    settings = ("picture.faces.method=nothere",)
+    request = Request(tmp_path / "none.mkv", tmp_path / "o.mkv", preset, settings)
+    with pytest.raises(RequestError, match=r"picture\.faces\.method: there is no model named"):
+        remaster(request, QUIET)
+
+
+def test_strays_are_told_whole_over_the_chunks_borders(monkeypatch):
+    records = [
+        SimpleNamespace(strays=[[7, 3, 9], [8, 5, 5]]),
+        SimpleNamespace(strays=[[7, 10, 12], [8, 20, 20]]),
+    ]
+    finished = SimpleNamespace(
+        looked=Looked(tracks=2),
+        clip=SimpleNamespace(rate=Fraction(10)),
+        made=SimpleNamespace(records=records),
+        preset=Preset(),
+    )
+    assert job._told_faces(finished)["strays"] == [
+        {"face": 7, "start_s": 0.3, "end_s": 1.3},
+        {"face": 8, "start_s": 0.5, "end_s": 0.6},
+        {"face": 8, "start_s": 2.0, "end_s": 2.1},
+    ]
+
+
 def test_concerts_are_finished_and_nothing_else_is():
     for name in names()[1:]:
         picture = load(name).picture
@@ -112,6 +167,10 @@ def test_a_job_draws_the_light_and_relights_by_it(tmp_path):
     ]
     assert packets[0] != packets[1]
     assert json.loads(dark.report.read_text())["light"] is None
+    # The drawing of an output that is made anew without one goes with it.
+    again = Request(source, tmp_path / "lit.mkv", settings=QUICK, overwrite=True)
+    remaster(again, QUIET)
+    assert not (tmp_path / "lit.mkv.light.svg").exists()
 
 
 def test_where_a_model_of_faces_strays_comes_back_from_the_picture(tmp_path):

@@ -145,6 +145,15 @@ def test_woven_fields_are_not_finished(structure):
     assert not any(word in line for line in lines for word in ("faces", "lock", "relight", "P16"))
 
 
+def test_who_leaves_fields_woven_says_that_they_are_frames():
+    scan = scan_of(720, 576, "mpeg2video", "interlaced")
+    picture = scan.picture.model_copy(update={"field_order": "top"})
+    scan = scan.model_copy(update={"picture": picture})
+    woven = with_settings(Preset(), ["picture.deinterlace.method=none"])
+    assert "field_order='progressive'" in picture_script(scan, woven)
+    assert "field_order='progressive'" not in picture_script(scan, Preset())
+
+
 def test_nothing_asked_for_changes_nothing():
     assert chain("interlaced")[0] == chain("interlaced", looks=None)[0]
     assert "P16" not in "".join(chain("interlaced")[0])
@@ -170,6 +179,16 @@ def test_what_a_chain_cuts_off_is_known(locked):
     settings = ["picture.crop.borders=true", "picture.crop.edges=6", f"picture.light.lock={locked}"]
     preset = with_settings(Preset(), settings)
     assert cut_off(scan.picture, preset) == ((16, 8, 4, 2) if locked else (12, 6, 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("form", "edges"), [("yuv444p", 11), ("yuv420p", 12), ("yuv422p10le", 12), ("yuv411p", 12)]
+)
+def test_of_whole_frames_a_lock_cuts_no_more_than_chroma_wants(form, edges):
+    scan = scan_of(720, 576, "ffv1", "progressive")
+    picture = scan.picture.model_copy(update={"pixel_format": form})
+    preset = with_settings(Preset(), ["picture.crop.edges=11", "picture.light.lock=1.0"])
+    assert cut_off(picture, preset) == (edges, edges, 0, 0)
 
 
 def test_hdr_is_not_relit():

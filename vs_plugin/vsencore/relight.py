@@ -111,6 +111,8 @@ def _states(
             raise vs.Error(f"relight: light cannot be read: {error}") from error
     try:
         if isinstance(told, Mapping):
+            if "states" not in told:
+                raise ValueError("it has no states, so it is no timeline of light")
             whole = int(told.get("whole", told["frames"]))
             return states_of(told["states"], frames / whole, int(told.get("first", 0)))
         if not isinstance(told, Sequence):

@@ -22,6 +22,7 @@ from encore.preset import Preset
 
 __all__ = [
     "Part",
+    "code",
     "content",
     "digest",
     "files_named_in",
@@ -81,7 +82,7 @@ def versions(part: Part) -> Mapping[str, str]:
             if name.startswith("vapoursynth-"):
                 found[name] = one.version
     found["ffmpeg"] = _ffmpeg()
-    found[_OURS[part]] = _code(_OURS[part])
+    found[_OURS[part]] = code(_OURS[part])
     return found
 
 
@@ -146,7 +147,7 @@ def _ffmpeg() -> str:
     return told.decode("utf-8", "replace").split("\n", 1)[0].strip()
 
 
-def _code(package: str) -> str:
+def code(package: str) -> str:
     """One of our packages and its weights: a changed filter is another one before its version."""
     found = importlib.util.find_spec(package)
     assert found is not None

@@ -266,6 +266,7 @@ def _changes(before: dict[str, Any], planned: Plan, settings: Mapping[str, objec
     old = before.get("decides") or {}
     new = json.loads(json.dumps(planned.decides, default=str))
     told = {"source": "the source", "weights": "a model's weights", "versions": "the programs"}
+    told |= {"looks": "what was found of light and faces"}
     told |= {"script": "the script", "files": "a file that the script names"}
     explained = bool(changed)
     for key, name in told.items():

@@ -154,6 +154,8 @@ class Watched:
                 self._diary.snapshot(state)
 
             yield both
+        state.share = 1.0
+        self._diary.snapshot(state, at_once=True)
 
     def finished(self) -> None:
         """Tell that all is done."""
@@ -163,7 +165,10 @@ class Watched:
 
     def _begun(self, stage: str) -> None:
         with suppress(RequestError):
-            self._state = now_of(self._work)
+            # The chunks of this very run; an earlier one's may be of another plan.
+            known = now_of(self._work)
+            if (known.host, known.pid) == (socket.gethostname(), os.getpid()):
+                self._state = known
         state = self._state
         state.output, state.host, state.pid = str(self._output), socket.gethostname(), os.getpid()
         state.stage, state.share = stage, None
@@ -244,4 +249,5 @@ def shown(state: State) -> RenderableType:
                 str(chunk.attempts),
             )
     free = "" if state.disk_free is None else f", {size(state.disk_free)} free"
-    return Group(marks, table, Text(f"{state.stage}: {summary(state)}{free}"))
+    parts = [marks, table] if table.row_count else [marks] if state.chunks else []
+    return Group(*parts, Text(f"{state.stage}: {summary(state)}{free}"))

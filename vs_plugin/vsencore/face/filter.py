@@ -106,10 +106,12 @@ def faces(
     if not isinstance(method, str) or not method:
         raise vs.Error('faces: method must be "detail", or the name or file of a model')
     clip = _formatted(clip, format)
+    if not strength:
+        return clip
     try:
         found = tracks if isinstance(tracks, Tracks) else Tracks.load(tracks)
         chosen = place(device, [])
-        if not strength or not found.tracks:
+        if not found.tracks:
             return clip
         model = None if method == "detail" else load(method, chosen.device, identity)
     except (TracksError, ZooError, ValueError) as error:
