@@ -94,8 +94,8 @@ class Timeline(Facts):
     first: int = 0
     """The frame of the recording that is frame 0 here, where only a part was looked at."""
     frames: int
-    whole: int
-    """The frames of the whole recording."""
+    whole: int | None = None
+    """The frames of the whole recording, where only a part was looked at."""
     rate: Ratio
     start_s: float
     events: list[Event]
@@ -142,6 +142,8 @@ def of_clip(
         found = timeline(looked, picture.rate, start_s=start_s)
     finally:
         torch.set_num_threads(threads)
+    if found.frames == len(clip):
+        return found
     return found.model_copy(update={"first": first, "whole": len(clip)})
 
 
@@ -173,7 +175,6 @@ def timeline(looked: Iterable[Glance], rate: Fraction, *, start_s: float = 0.0) 
 
     return Timeline(
         frames=len(seen),
-        whole=len(seen),
         rate=rate,
         start_s=start_s,
         events=[_event(span, seconds) for span in sorted(spans, key=_order)],

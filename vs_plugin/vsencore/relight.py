@@ -113,7 +113,7 @@ def _states(
         if isinstance(told, Mapping):
             if "states" not in told:
                 raise ValueError("it has no states, so it is no timeline of light")
-            whole = int(told.get("whole", told["frames"]))
+            whole = int(told.get("whole") or told["frames"])
             return states_of(told["states"], frames / whole, int(told.get("first", 0)))
         if not isinstance(told, Sequence):
             raise ValueError(f"it is {type(told).__name__}, not a path or a list of states")

@@ -25,7 +25,8 @@ HEAD = (
     f"{'detector':<28}{'F1':>7}{'recall':>8}{'prec.':>8}{'near F1':>9}"
     f"{'flash':>7}{'other':>7}{'fps':>8}"
 )
-_SEED = 8
+# Films by which no threshold was chosen; those of 7 and 8 were.
+_SEED = 9
 _DETECTORS = ("Adaptive", "Content", "Hash", "Histogram", "Threshold")
 
 type Find = Callable[[Pictures], list[int]]
