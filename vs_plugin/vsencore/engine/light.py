@@ -396,7 +396,8 @@ def _met(one: Tensor, wide: Tensor, place: Tensor) -> Tensor:
     rows, columns = one.shape[-2:]
     there = wide.unfold(-2, rows, 1).unfold(-2, columns, 1)
     across = there.shape[3]
-    return torch.mul(one, there[torch.arange(len(one)), :, place // across, place % across])
+    pairs = torch.arange(len(one), device=one.device)
+    return torch.mul(one, there[pairs, :, place // across, place % across])
 
 
 def _told(sums: Tensor) -> Tensor:
