@@ -563,13 +563,8 @@ def _whole(path: Path) -> Iterator[Path]:
 
 
 def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
+    with _whole(path) as part:
         part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise RequestError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _toml(value: object) -> str:

@@ -339,9 +339,10 @@ def _plan_picture(job: _Job, source: Source) -> None:
         job.note(f"the network {restore.model} is not used: {why}")
     if restore.model == "none" and restore.method != "framenet" and restore.grain:
         job.note("picture.restore.grain is not used: it is the network's, and none is chosen")
-    if not finishes(picture, job.preset) and any(_asked(job.preset)):
+    wanted = job.preset.picture
+    if wanted.finished and not finishes(picture, job.preset):
         job.note("faces, light and dim light are left alone, since fields are left woven")
-    elif any(_asked(job.preset)[2:]) and not relights(picture, job.preset):
+    elif wanted.relight.asked and not relights(picture, job.preset):
         job.note(f"dim light is left alone: {picture.transfer.value} is not SDR video")
     if job.clip.height < picture.height:
         job.note(f"the picture is made smaller: {picture.height} lines to {job.clip.height}")
@@ -363,8 +364,9 @@ def _plan_chunks(
         round((chapter.start_s - job.start_s) * clip.rate) for chapter in _chapters(job, source)
     ]
     wanted = wanted_borders(clip, preset.job, chapters)
-    cuts = set(picture.cuts if job.looked.cuts is None else job.looked.cuts)
-    if wanted and not job.scan.full and job.looked.cuts is None:
+    known = job.looked.cuts
+    cuts = set(picture.cuts if known is None else known)
+    if wanted and known is None and not job.scan.full:
         cuts |= cuts_near(job.scan, [round((border + first) / ratio) for border in wanted])
     # Paths and the device are not what decides pixels.
     bare = job.scan.model_copy(update={"source": "", "media": "", "index": None})
@@ -404,7 +406,7 @@ def _render(job: _Job, planned: PicturePlan, output: Path, sound: Mastered | Non
         networks = preset.picture.upscale.method in ("framenet", "model")
         networks = networks or preset.picture.deinterlace.method == "fieldnet"
         networks = networks or preset.picture.restore.method == "framenet"
-        networks = networks or uses_network(picture, preset) or any(_asked(preset))
+        networks = networks or uses_network(picture, preset) or preset.picture.finished
         device = request.device if networks else "cpu"
         crew = crew_for(planned, request.workers, request.cluster, device)
         return work_chunks(
@@ -630,13 +632,6 @@ def _tell_damage(job: _Job) -> None:
         job.note(f"the source is damaged{at}: {one.what}")
     if len(damage) > _DAMAGE_TOLD:
         job.note(f"{len(damage) - _DAMAGE_TOLD} more places of damage are in the report")
-
-
-def _asked(preset: Preset) -> tuple[float, ...]:
-    """How much is asked for of what finishes a picture."""
-    picture = preset.picture
-    relight = picture.relight
-    return picture.faces.strength, picture.light.lock, relight.shadows, relight.highlights
 
 
 def _named(looked: Looked) -> Looks:

@@ -8,7 +8,7 @@ are inputs: a frame stays a function of a window of frames and of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,9 +53,8 @@ class Looked:
     @property
     def cuts(self) -> list[int] | None:
         """The frames of the recording that begin a shot, where they are known."""
-        return (
-            None if self.timeline is None else [self.timeline.first + n for n in self.timeline.cuts]
-        )
+        told = self.timeline
+        return None if told is None else [told.first + cut for cut in told.cuts]
 
 
 def look(
@@ -160,13 +159,13 @@ def _with_faces(
     tracks = _made_once(lambda: Tracks.load(whole), follow)
     if not tracks.tracks:
         reporter.say("faces: none found")
-        return Looked(timeline, found.light, tracks=0)
+        return replace(found, tracks=0)
     seen, sides = whole, cut_off(picture, preset)
     if any(sides):
         seen = work / f"{name}-{'-'.join(map(str, sides))}.json"
         sizes = (picture.width, picture.width, picture.height, picture.height)
         save(tracks.cropped(*(side / size for side, size in zip(sides, sizes, strict=True))), seen)
-    return Looked(timeline, found.light, seen, len(tracks.tracks))
+    return replace(found, faces=seen, tracks=len(tracks.tracks))
 
 
 def _span(picture: PictureFacts, range_s: tuple[float, float] | None) -> tuple[int, int]:

@@ -138,6 +138,11 @@ class Relight(Settings):
     highlights: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Opens what is bright and not clipped."""
 
+    @property
+    def asked(self) -> bool:
+        """Whether anything is asked for."""
+        return self.shadows > 0 or self.highlights > 0
+
 
 class Picture(Settings):
     """The picture chain."""
@@ -150,6 +155,11 @@ class Picture(Settings):
     faces: Faces = Faces()
     light: Light = Light()
     relight: Relight = Relight()
+
+    @property
+    def finished(self) -> bool:
+        """Whether anything is asked for that comes after the picture was made whole and large."""
+        return self.faces.strength > 0 or self.light.lock > 0 or self.relight.asked
 
 
 type RepairAmount = Literal["auto"] | Annotated[float, Field(ge=0, le=1)]

@@ -116,8 +116,7 @@ def finishes(picture: PictureFacts, preset: Preset) -> bool:
 
 def relights(picture: PictureFacts, preset: Preset) -> bool:
     """Whether dim light is opened: where that is asked for, in whole frames that are not HDR."""
-    relight = preset.picture.relight
-    asked = relight.shadows > 0 or relight.highlights > 0
+    asked = preset.picture.relight.asked
     return asked and finishes(picture, preset) and picture.transfer.value in _POWERS
 
 
