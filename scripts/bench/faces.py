@@ -135,9 +135,15 @@ def _judge(setting: Setting, folder: Path, given: argparse.Namespace) -> list[Ro
     if _codes(vsencore_faces(clip, given, tracks, 0.0)) != _codes(clip):
         raise SystemExit("strength 0 changed a sample")
     # What is raised, without what is merged; and the same of each frame, which is believed alone.
-    with patch.object(detail, "calmed", lambda made, centre: torch.zeros_like(centre)):
+    with (
+        patch.object(faces_filter, "calmed", lambda made, centre: torch.zeros_like(centre)),
+        patch.object(faces_filter, "grain_kept", lambda centre, *_: torch.zeros_like(centre)),
+    ):
         methods.write(vsencore_faces(clip, given, tracks), folder / "raised.yuv")
-        with patch.object(faces_filter, "aligned", _believed):
+        with (
+            patch.object(faces_filter, "aligned", _believed),
+            patch.object(faces_filter, "smoothed", lambda own, *_: own),
+        ):
             methods.write(vsencore_faces(clip, given, tracks), folder / "alone.yuv")
     names = "faces", "raised", "alone"
     made, raised, alone = (Film(folder / f"{name}.yuv", *size) for name in names)
@@ -328,10 +334,9 @@ def _believed(centre: torch.Tensor, cuts: torch.Tensor, maps: torch.Tensor) -> d
     """A window in which every neighbour is the centre: what a filter of single frames sees."""
     many = 2 * faces_filter.REACH
     height, width = centre.shape[-2:]
-    one = torch.ones(many, 1, height, width, device=centre.device)
-    trust = one[..., : height // 2, : width // 2]
-    moved = torch.zeros(many, 2, height, width, device=centre.device)
-    return detail.Aligned(centre, centre.expand_as(one), trust, one, moved)
+    half = torch.ones(many, 1, height // 2, width // 2, device=centre.device)
+    moved = torch.zeros_like(half).expand(-1, 2, -1, -1)
+    return detail.Aligned(centre, centre.expand(many, -1, -1, -1), half, half[..., :1, :1], moved)
 
 
 def _flicker(

@@ -153,18 +153,26 @@ def _kept_row(model: Kept) -> tuple[str, ...]:
         return (model.name, "?", "?", size, "?", f"damaged; see: encore models check {model.name}")
     if record is None:
         return (model.name, "?", "?", size, "not stated", where)
-    return (model.name, record.purpose, _scale(record.scale), size, record.licence, where)
+    use = _use(record.purpose, record.scale)
+    return (model.name, use, _scale(record.scale), size, record.licence, where)
 
 
 def _entry_row(entry: Entry) -> tuple[str, ...]:
     return (
         entry.name,
-        entry.purpose,
+        _use(entry.purpose, entry.scale),
         _scale(entry.scale),
         _megabytes(entry.size_bytes),
         entry.licence,
         f"not here; run: encore models get {entry.name}",
     )
+
+
+def _use(purpose: str, scale: int | None) -> str:
+    """What a model is for; of those of faces only some give a picture, as `faces.method` wants."""
+    if purpose != "face":
+        return purpose
+    return "look at faces" if scale is None else "restore faces"
 
 
 def _scale(scale: int | None) -> str:

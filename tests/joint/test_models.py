@@ -396,6 +396,8 @@ def test_the_list_tells_what_is_here_and_what_can_be_had(encore, tmp_path, folde
     assert str(folder / "mine.safetensors") in lines["mine"]
     assert "not stated" in lines["dropped"]
     assert lines["yunet"].endswith("encore models get yunet")
+    assert "look at faces" in lines["yunet"]
+    assert "restore faces" in lines["gfpgan"]
 
 
 def test_a_check_runs_every_model_and_finds_what_was_changed(encore, tmp_path, folder):

@@ -12,7 +12,7 @@ from spandrel.architectures.Compact import Compact
 
 from vsencore.face import filter as faces_filter
 from vsencore.face.detail import AT_TRUTH
-from vsencore.face.filter import FALLBACK, MOST, faces
+from vsencore.face.filter import FALLBACK, MOST, REACH, faces
 from vsencore.face.model import _Gfpgan
 from vsencore.face.tracks import Track, Tracks
 
@@ -193,7 +193,8 @@ def test_a_crowd_is_bounded_and_the_largest_are_worked_on(monkeypatch):
     for n, one in enumerate(crowd):
         one.boxes[:, 2:] *= 1 - 0.05 * n
     faces(clip(), tracks=tracks(*crowd), device="cpu").get_frame(6)
-    assert 0 < len(asked) <= MOST
+    # Each face is merged once in its own frame and once in every neighbour.
+    assert 0 < len(asked) <= MOST * (2 * REACH + 1)
 
 
 def test_what_a_crowd_leaves_out_fades_before_it_is_left_out():
@@ -282,7 +283,7 @@ def test_without_a_guard_a_model_is_used_within_its_bounds(tmp_path):
 
 
 def test_what_a_model_adds_is_smoothed_along_the_track(monkeypatch, tmp_path):
-    """A model whose every frame has noise of its own: of nine frames, a third is left."""
+    """A model whose every frame has noise of its own: of seven frames, two fifths are left."""
     path = little(tmp_path / "m.safetensors", weight=0.0)
     dice = torch.Generator().manual_seed(9)
 
@@ -295,6 +296,23 @@ def test_what_a_model_adds_is_smoothed_along_the_track(monkeypatch, tmp_path):
     made = faces(source, 1.0, tracks=tracks(), method=path, identity="off", device="cpu")
     alone = 0.05 * 219
     assert float(np.std(changed(made, source, 6)[inside(6)])) < 0.45 * alone
+
+
+def test_detail_is_smoothed_along_the_track_and_made_once_a_frame(monkeypatch):
+    """What is raised in every frame has noise of its own: of seven frames, two fifths are left."""
+    dice = torch.Generator().manual_seed(9)
+    asked = []
+
+    def noise(seen, made, mask, strength):
+        asked.append(1)
+        return 0.05 * torch.randn(seen.centre.shape, generator=dice)
+
+    monkeypatch.setattr(faces_filter, "raised", noise)
+    source = clip()
+    made = faces(source, 0.5, tracks=tracks(), device="cpu")
+    assert float(np.std(changed(made, source, 6)[inside(6)])) < 0.45 * 0.05 * 219
+    made.get_frame(7)
+    assert len(asked) <= 2 * REACH + 2
 
 
 def test_gfpgan_gets_what_it_was_taught_and_draws_no_noise():

@@ -5,12 +5,15 @@ counting as much as it agrees: the weight of a difference beyond the noise falls
 McClure's (Statistical Methods for Tomographic Image Reconstruction, 1987), so a hand, a blink or a
 wrong flow is left out, pixel by pixel.
 
-Lens, tape, codec and enlarger weaken a picture's finer bands (Burt and Adelson, The Laplacian
-Pyramid, 1983). How much they did is told by the picture: in those of the world each band has a
-nearly fixed part of the next coarser one's amplitude (Field, Relations between the statistics of
-natural images and the response properties of cortical cells, 1987). What a band lacks of that it
-is raised by, in part, since what was lost is also no longer true; and only where its energy stands
-above the scatter of the frames about it. Of the low band nothing changes.
+Lens, tape, codec, enlarger, and a network that was taught to be right on average weaken the finer
+bands of a picture (Burt and Adelson, The Laplacian Pyramid, 1983). How much the last three do was
+measured on photographs whose truth is known; how much weaker a band is than that is told by the
+picture: in those of the world each band has a nearly fixed part of the next coarser one's amplitude
+(Field, Relations between the statistics of natural images and the response properties of cortical
+cells, 1987). What a band lacks it is raised by, in part, since what was lost is also no longer
+true; and only where its energy stands above the scatter of the frames about it. Of the low band
+nothing changes. What is raised is averaged along the track as the face itself is, so that it is
+steady.
 """
 
 from collections.abc import Sequence
@@ -24,26 +27,43 @@ from ..engine.guided import box
 from ..engine.scaling import resize
 from .align import flow, warp
 
-__all__ = ["AT_TRUTH", "Aligned", "Merged", "aligned", "calmed", "merged", "raised"]
+__all__ = [
+    "AT_TRUTH",
+    "BANDS",
+    "Aligned",
+    "Merged",
+    "Ties",
+    "aligned",
+    "bands",
+    "calmed",
+    "merged",
+    "raised",
+    "smoothed",
+    "sure_bands",
+]
 
 AT_TRUTH = 0.5
 """The strength that comes nearest to the truth; more shows more, and less does less."""
 
 _CODE = 1 / 255
-# Bands, each of half the frequencies of the one before; what part of the next coarser band's
-# amplitude a band of faces has in clean pictures; and the power of what it lacks that comes nearest
-# to the truth. scripts/bench/faces.py says on which clips, and prints what it gains on others.
-_BANDS = 4
+BANDS = 4
+"""Bands, each of half the frequencies of the one before; below the last nothing changes."""
+
+# What part of the next coarser band's amplitude a band of faces has in clean pictures.
 _NATURAL = (0.72, 0.75, 0.77)
-_POWERS = (0.25, 0.6, 0.8)
+# By how much what the network left and merging kept of each band is too weak on average, and the
+# power of what the band lacks that it is weaker by: scripts/train/face_gains.py prints the first
+# from photographs, and "singer" of scripts/bench/faces.py chose the second.
+_WEAKER = (0.27, 0.05, 0.0)
+_POWERS = (0.0, 0.6, 0.3)
 _LARGEST_LACK = 2.5
 # Noise is no less than this; and a difference of this many times its square counts half.
 _LEAST_NOISE = 0.5 * _CODE
 _AGREES, _PATIENT = 5.0, 25.0
 # The pixels around one whose mean is taken, each way, at half the size; of a band, at its own.
 _AROUND = 2
-# Faint detail is noise's equal when it has this part of the scatter's energy.
-_SCATTER = 1.0
+# Detail of which so much is sure is raised in full; no energy below this is any.
+_SURE = 0.4
 _FAINT = 0.3 * _CODE
 
 
@@ -52,8 +72,9 @@ class Aligned:
     """A face's luma in some frames, all in the centre's place and light.
 
     centre (1, 1, H, W), neighbours (K, 1, H, W), trust (K, 1, H / 2, W / 2) 0..1: how well their
-    light is explained. gain (K, 1, H, W) was multiplied with, and moved (K, 2, H, W) is the flow on
-    top of the maps, in pixels, right and down.
+    light is explained. gain (K, 1, h, w) in coarse cells is what they were multiplied with, and
+    moved (K, 2, H / 2, W / 2) the flow on top of the maps, right and down, in pixels of half the
+    size.
     """
 
     centre: Tensor
@@ -67,8 +88,9 @@ class Aligned:
 class Merged:
     """The average (1, 1, H, W) and what it was made by.
 
-    weights (K, 1, H, W): the neighbours', where the centre's is 1. apart (K, 1, H / 2, W / 2): the
-    local mean squares of what lies between each neighbour and the centre.
+    apart (K, 1, H / 2, W / 2): the local mean squares of what lies between each neighbour and the
+    centre. steady (1, 1, H, W): the average in which more may differ. Of both the neighbours'
+    weights (K, 1, H / 2, W / 2), where the centre's is 1.
     """
 
     picture: Tensor
@@ -76,6 +98,23 @@ class Merged:
     apart: Tensor
     steady: Tensor
     steady_weights: Tensor
+
+
+@dataclass(frozen=True)
+class Ties:
+    """How a face in other frames hangs together with the centre: all that is kept of a window.
+
+    moved and gain as in `Aligned`; weights (K, 1, H / 2, W / 2).
+    """
+
+    moved: Tensor
+    gain: Tensor
+    weights: Tensor
+
+    def of(self, chosen: Sequence[int]) -> "Ties":
+        """Those of some neighbours alone."""
+        at = torch.tensor(chosen, dtype=torch.long, device=self.moved.device)
+        return Ties(self.moved[at], self.gain[at], self.weights[at])
 
 
 def aligned(centre: Tensor, cuts: Tensor, maps: Tensor) -> Aligned:
@@ -100,10 +139,9 @@ def aligned(centre: Tensor, cuts: Tensor, maps: Tensor) -> Aligned:
         return resize(cells, size[0], size[1], "bilinear")
 
     half = (height // 2, width // 2)
-    found = flow((first * drawn(gain, half)).add_(drawn(offset, half)), small)
-    moved = resize(found, height, width, "bilinear").mul_(2)
-    gain = drawn(gain, (height, width))
-    lit = warp(cuts, maps, (height, width), moved).mul_(gain).add_(drawn(offset, (height, width)))
+    moved = flow((first * drawn(gain, half)).add_(drawn(offset, half)), small)
+    lit = warp(cuts, maps, (height, width), _whole_flow(moved, height, width))
+    lit.mul_(drawn(gain, (height, width))).add_(drawn(offset, (height, width)))
     return Aligned(centre, lit, drawn(trust, half).clamp(0, 1), gain, moved)
 
 
@@ -119,14 +157,37 @@ def merged(seen: Aligned) -> Merged:
     beyond = (apart / (2 * square) - 1).clamp_min(0)
 
     def average(agrees: float) -> tuple[Tensor, Tensor]:
-        height, width = seen.centre.shape[-2:]
         weights = seen.trust / (beyond / agrees).square_().add_(1)
-        weights = resize(weights, height, width, "bilinear").clamp_(0, 1)
-        total = 1 + weights.sum(0, keepdim=True)
-        return (seen.centre + (weights * seen.neighbours).sum(0, keepdim=True)) / total, weights
+        return _average(seen.centre, seen.neighbours, weights), weights
 
     picture, weights = average(_AGREES)
     return Merged(picture, weights, apart, *average(_PATIENT))
+
+
+def smoothed(own: Tensor, others: Tensor, maps: Tensor, ties: Ties) -> Tensor:
+    """What was made of a face in each of some frames, averaged in the place and light of one.
+
+    own (1, 1, H, W) is the centre's; others (K, 1, h, w) are the neighbours', and maps (K, 2, 3)
+    lead from the centre's pixels to theirs.
+    """
+    if not len(others):
+        return own
+    height, width = own.shape[-2:]
+    there = warp(others, maps, (height, width), _whole_flow(ties.moved, height, width))
+    there.mul_(resize(ties.gain, height, width, "bilinear"))
+    return _average(own, there, ties.weights)
+
+
+def _average(own: Tensor, others: Tensor, weights: Tensor) -> Tensor:
+    """The mean of a picture, whose weight is 1, and others, whose weights are of half the size."""
+    height, width = own.shape[-2:]
+    weights = resize(weights, height, width, "bilinear").clamp_(0, 1)
+    total = 1 + weights.sum(0, keepdim=True)
+    return (own + (weights * others).sum(0, keepdim=True)) / total
+
+
+def _whole_flow(moved: Tensor, height: int, width: int) -> Tensor:
+    return resize(moved, height, width, "bilinear").mul_(2)
 
 
 def calmed(made: Merged, centre: Tensor) -> Tensor:
@@ -136,46 +197,65 @@ def calmed(made: Merged, centre: Tensor) -> Tensor:
 
 
 def raised(seen: Aligned, made: Merged, mask: Tensor, strength: float) -> Tensor:
-    """What is to be added to the centre (1, 1, H, W): noise taken out, and detail raised.
+    """The detail that is to be added to what was merged: (1, 1, H, W), no low band.
 
-    mask (1, 1, H, W): the head, whose bands are measured. Up to `AT_TRUTH` the merging and the
-    raising grow together; from there on only the raising.
+    mask (1, 1, H, W): the head, whose bands are measured.
     """
-    lacks = _lacks(_bands(made.picture, _BANDS), mask)
-    frames = torch.cat([made.steady, seen.centre, seen.neighbours])
-    weights = torch.cat([torch.ones_like(seen.centre), made.steady_weights])
-    total = weights.sum(0, keepdim=True)
-    # Where a frame stands alone, its noise cannot be told from its detail.
-    known, weights = 1 - 1 / total, weights / total
+    if not len(seen.neighbours):
+        # A frame's noise cannot be told from its detail where it stands alone.
+        return torch.zeros_like(seen.centre)
+    lacks = _lacks(bands(made.picture, BANDS), mask)
     levels = []
-    for band, lack, power in zip(_bands(frames, _BANDS - 1), lacks, _POWERS, strict=True):
-        found, single = band[:1], band[1:]
-        scatter = (single - found).square_().mul_(weights).sum(0, keepdim=True)
-        scatter = box(scatter, _AROUND)
-        energy = box(found.square(), _AROUND)
-        sure = known * energy / (energy + _SCATTER * scatter + _FAINT**2)
-        levels.append((lack ** (power * strength / AT_TRUTH) - 1) * sure * found)
-        known, weights = _halved(known), _halved(weights)
+    for (band, sure), lack, weaker, power in zip(
+        sure_bands(seen, made), lacks, _WEAKER, _POWERS, strict=True
+    ):
+        more = ((1 + weaker) * lack**power - 1) * strength / AT_TRUTH
+        levels.append(more * (sure / _SURE).clamp_max(1) * band)
     added: Tensor = levels.pop()
     while levels:
         finer = levels.pop()
         added = finer + _enlarged(added, finer)
-    return added + min(strength / AT_TRUTH, 1.0) * calmed(made, seen.centre)
+    return added
 
 
-def _bands(pictures: Tensor, count: int) -> list[Tensor]:
+def sure_bands(seen: Aligned, made: Merged) -> list[tuple[Tensor, Tensor]]:
+    """The bands of the steady average but the coarsest, and how much of each is sure, 0..1.
+
+    Sure is what stands above the scatter about it of the centre and the neighbours in the middle.
+    """
+    height, width = seen.centre.shape[-2:]
+    weights = resize(made.steady_weights, height, width, "bilinear").clamp_(0, 1)
+    # Where a frame stands alone, its noise cannot be told from its detail.
+    known = 1 - 1 / (1 + weights.sum(0, keepdim=True))
+    middle = len(weights) // 2
+    near = slice(max(middle - 1, 0), middle + 1)
+    frames = torch.cat([made.steady, seen.centre, seen.neighbours[near]])
+    weights = torch.cat([torch.ones_like(seen.centre), weights[near]])
+    weights /= weights.sum(0, keepdim=True)
+    found = []
+    for band in bands(frames, BANDS - 1):
+        own, single = band[:1], band[1:]
+        scatter = (single - own).square_().mul_(weights).sum(0, keepdim=True)
+        scatter = box(scatter, _AROUND)
+        energy = box(own.square(), _AROUND)
+        found.append((own, known * energy / (energy + scatter + _FAINT**2)))
+        known, weights = _halved(known), _halved(weights)
+    return found
+
+
+def bands(pictures: Tensor, count: int) -> list[Tensor]:
     """The bands of pictures (K, 1, H, W), from the finest on, each of half the size of the last."""
-    bands = []
+    found = []
     for _ in range(count):
         lower = _halved(pictures)
         # What was enlarged is spent: a picture less it, its sign turned twice.
-        bands.append(_enlarged(lower, pictures).neg_().add_(pictures))
+        found.append(_enlarged(lower, pictures).neg_().add_(pictures))
         pictures = lower
-    return bands
+    return found
 
 
 def _low(picture: Tensor) -> Tensor:
-    for _ in range(_BANDS):
+    for _ in range(BANDS):
         picture = _halved(picture)
     return picture
 
@@ -197,15 +277,15 @@ def _of_halves(maps: Tensor) -> Tensor:
     return torch.cat([maps[:, :, :2], shift[:, :, None]], 2)
 
 
-def _lacks(bands: Sequence[Tensor], mask: Tensor) -> list[float]:
+def _lacks(found: Sequence[Tensor], mask: Tensor) -> list[float]:
     """By how much each band, but the coarsest, is weaker than it would be in a clean picture."""
     amplitudes = []
-    for band in bands:
+    for band in found:
         amplitudes.append(float(((mask * band.square()).sum() / mask.sum().clamp_min(1e-6)).sqrt()))
         mask = _halved(mask)
     lacks: list[float] = []
     lack = 1.0
-    for level in reversed(range(len(bands) - 1)):
+    for level in reversed(range(len(found) - 1)):
         expected = _NATURAL[level] * amplitudes[level + 1]
         lack = min(max(lack * expected / max(amplitudes[level], 1e-6), 1.0), _LARGEST_LACK)
         lacks.insert(0, lack)

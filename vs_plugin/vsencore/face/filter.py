@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,20 +22,22 @@ import torch
 import vapoursynth as vs
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from ..arguments import check_choice, check_clip, check_number, check_progressive
 from ..colour import read_colour
-from ..engine.colour import LUMA_WEIGHTS, Signal, chroma_up, to_unit, yuv_to_rgb
+from ..engine.colour import Signal
 from ..engine.device import Place, place
 from ..engine.dither import ordered
 from ..engine.scaling import resize
 from ..zoo import ZooError
 from .align import similarity, warp
 from .blend import add_shifted, grain_kept, head, shares
-from .crops import Matrix, bounds, filled, inside, middles, scaled, square, upright_to_frame, whole
-from .detail import AT_TRUTH, Aligned, Merged, aligned, calmed, merged, raised
+from .crops import Matrix, bounds, inside, middles, scaled, square, upright_to_frame, whole
+from .detail import AT_TRUTH, Ties, aligned, calmed, merged, raised, smoothed
 from .model import SIDE_PX as MODEL_PX
 from .model import FaceModel, Restored, load
+from .reader import Reader
 from .tracks import Face, Tracks, TracksError
 
 __all__ = ["FALLBACK", "faces"]
@@ -44,18 +46,24 @@ FALLBACK = "EncoreFaceFallback"
 """The property of a frame that names the tracks whose model strayed: whole numbers."""
 
 
-REACH = 4
-"""Frames on each side that a face is merged from."""
+REACH = 3
+"""Frames on each side that a face is merged from, and over which what is made of it is smoothed."""
+
+WINDOW = 2 * REACH
+"""Frames on each side that a frame is made from."""
 
 MOST = 8
 """Faces of a frame that are worked on: the largest."""
 
 # Faces are worked on at this many lines of the frame, or fewer: SD has no more to tell.
-_LINES = 864
+_LINES = 720
 _MOST_PX, _LEAST_PX = 384, 16
+# A face of more pixels than this has less noise to lose, and is merged from fewer frames: cost.
+_LARGE_PX, _REACH_OF_LARGE = 256**2, 2
 _STEPS = 8
-# Of the box: how far the crop goes beyond it at the sides, above and below.
-_MARGIN = (0.45, 0.45, 0.36)
+# Of the box: how far the crop goes beyond it at the sides, above and below; and, in pixels that
+# it is worked on at, at least.
+_MARGIN, _LEAST_MARGIN_PX = (0.3, 0.36, 0.28), 24
 # Of two faces of nearly one size neither may come and go: a face counts in full that is a quarter
 # larger than the largest which is left out.
 _CLEARLY = 0.25
@@ -76,10 +84,11 @@ def faces(
 ) -> vs.VideoNode:
     """Make the faces of a finished clip clearer, and keep them who they are.
 
-    "detail" invents nothing: a face's own pixels over nine frames, aligned, lit alike and averaged
-    where they agree, and what stands above the noise raised. A model of faces (a name that `encore
-    models list` shows, or a file) adds what it makes of the face, less its low band, smoothed along
-    the track, and only in frames where it is still the same face; elsewhere there is "detail".
+    "detail" invents nothing: a face's own pixels over seven frames, aligned, lit alike and averaged
+    where they agree, and what stands above the noise raised, steadily along the track. A model that
+    restores faces (a name that `encore models list` shows so, or a file) adds what it makes of the
+    face, less its low band, smoothed along the track, and only in frames where it is still the same
+    face; elsewhere there is "detail".
 
     Args:
         clip: Constant; YUV or Gray of 8 to 16 bit integers; whole frames, at their final size.
@@ -120,24 +129,59 @@ def faces(
 
 
 @dataclass(frozen=True)
-class _Task:
-    """One face of a frame: where its crop lies, its mask there, and the frames it is merged from.
+class _Crop:
+    """Where a face is worked on: `wide` x `tall` pixels of the frame from `corner` on, as `size`.
 
-    left, top, wide, tall: of the crop, in pixels of the frame. size: height and width that it is
-    worked on at. to_frame: (3, 3), from pixels of that size to the frame's. others: for each
-    neighbour its matrix (3, 3), from the frame's pixels to the neighbour's. faces: the face in each
-    of the frames, this one's included.
+    size: height and width. to_frame: (3, 3), from pixels of that size to the frame's.
     """
 
-    id: int
     corner: tuple[int, int]
     wide: int
     tall: int
     size: tuple[int, int]
     to_frame: Matrix
-    others: Mapping[int, Matrix]
-    faces: Mapping[int, Face]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One face of a frame, and its mask (1, 1, tall, wide) in the crop."""
+
+    id: int
+    crop: _Crop
     mask: Tensor
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a face's own window tells of it.
+
+    faces: the face in each frame of the window, this one's included. others: for each neighbour
+    that was merged its matrix (3, 3), from the crop's pixels to the frame's. calmed: what takes the
+    noise out, in full, and raised: the detail; both (1, 1, H, W), to be added.
+    """
+
+    crop: _Crop
+    faces: Mapping[int, Face]
+    others: Mapping[int, Matrix]
+    ties: Ties
+    calmed: Tensor
+    raised: Tensor
+
+
+class _Kept[Made]:
+    """What was made last, by track and frame."""
+
+    def __init__(self, most: int) -> None:
+        self._made: OrderedDict[tuple[int, int], Made] = OrderedDict()
+        self._most = most
+
+    def get(self, key: int, n: int, make: Callable[[], Made]) -> Made:
+        """What there is, or else is made now."""
+        if (key, n) not in self._made:
+            self._made[key, n] = make()
+            while len(self._made) > self._most:
+                self._made.popitem(last=False)
+        return self._made[key, n]
 
 
 class _Node:
@@ -156,12 +200,14 @@ class _Node:
         self._device = chosen.device
         rate = clip.fps or tracks.rate
         self._step = tracks.rate / Fraction(rate)
-        self._signal = _signal(clip)
-        (codes,) = to_unit([torch.arange(2)[None]], self._signal)
-        self._code = float(codes[0, 1] - codes[0, 0])
-        self._restored: OrderedDict[tuple[int, int], Restored] = OrderedDict()
+        self._read = Reader(_signal(clip), chosen.device)
+        # All that a frame asks for, and the next frames that are asked for out of turn.
+        many = MOST * (2 * WINDOW + 1 + vs.core.num_threads)
+        self._centres: _Kept[Tensor] = _Kept(many)
+        self._told: _Kept[_Told | None] = _Kept(many)
+        self._restored: _Kept[Restored] = _Kept(many)
         self._lock = threading.Lock()
-        around = [_shifted(clip, by) for by in range(-REACH, REACH + 1)]
+        around = [_shifted(clip, by) for by in range(-WINDOW, WINDOW + 1)]
         worked = clip.std.ModifyFrame(around, self._work)
         # Neighbours are asked for only where there is a face.
         self.clip = clip.std.FrameEval(lambda n: worked if self._at(n) else clip)
@@ -173,12 +219,12 @@ class _Node:
         return {face[0]: face for face in self._tracks.at(float(n * self._step))}
 
     def _work(self, n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        frames = dict(zip(range(n - REACH, n + REACH + 1), f, strict=True))
+        frames = dict(zip(range(n - WINDOW, n + WINDOW + 1), f, strict=True))
         out = frames[n].copy()
         strayed = []
         with self._lock, torch.inference_mode():
             tasks = self._tasks(n, frames)
-            masks = shares([task.mask for task in tasks], [task.corner for task in tasks])
+            masks = shares([task.mask for task in tasks], [task.crop.corner for task in tasks])
             changes = []
             for task, mask in zip(tasks, masks, strict=True):
                 change, strays = self._change(n, task, frames)
@@ -200,27 +246,24 @@ class _Node:
             share = 1.0
             if left_out:
                 share = min(1.0, (areas[key] / left_out - 1) / _CLEARLY)
-            task = self._task(n, key, share, frames) if share > _UNFELT else None
-            if task is not None:
-                tasks.append(task)
+            if share > _UNFELT:
+                share *= self._found(n, key, frames)[1] * self._at(n)[key][3]
+            crop = self._crop(self._at(n)[key]) if share > _UNFELT else None
+            if crop is not None:
+                tasks.append(_Task(key, crop, share * self._mask(self._at(n)[key], crop)))
         return tasks
 
-    def _task(
-        self, n: int, key: int, share: float, frames: Mapping[int, vs.VideoFrame]
-    ) -> _Task | None:
-        found = {n: self._at(n)[key]}
-        for way in (-1, 1):
-            inner = self._inner(n, key, way, frames, found)
-            share *= min(1.0, (inner + 1) / (REACH + 1))
+    def _crop(self, face: Face) -> _Crop | None:
+        """Where a face is worked on; None of one that is too small."""
         height, width = self._size
         frame_px = np.array([width, height], np.float64)
-        _, box, points, trust = found[n]
-        left, top, wide, tall = np.asarray(box, np.float64) * np.tile(frame_px, 2)
-        first = np.array([left - _MARGIN[0] * wide, top - _MARGIN[1] * tall])
-        last = np.array([left + (1 + _MARGIN[0]) * wide, top + (1 + _MARGIN[2]) * tall])
+        left, top, wide, tall = np.asarray(face[1], np.float64) * np.tile(frame_px, 2)
+        least = _LEAST_MARGIN_PX * max(1.0, height / _LINES)
+        beside, above, below = np.maximum(_MARGIN * np.array([wide, tall, tall]), least)
+        first = np.array([left - beside, top - above])
+        last = np.array([left + wide + beside, top + tall + below])
         first, last = np.clip(first, 0, frame_px), np.clip(last, 0, frame_px)
-        share *= trust
-        if (last - first).min() < _LEAST_PX or share <= _UNFELT:
+        if (last - first).min() < _LEAST_PX:
             return None
         reduced = max(1.0, height / _LINES, float((last - first).max()) / _MOST_PX)
         reduced = math.ceil(reduced * _STEPS) / _STEPS
@@ -228,22 +271,26 @@ class _Node:
             whole(begin, end, reduced, length)
             for begin, end, length in zip(first, last, (width, height), strict=True)
         )
-        corner, size = (x, y), (rows, columns)
-        mask = head(
-            np.array([left - x, top - y, wide, tall], np.float32),
-            np.asarray(points * frame_px - corner, np.float32),
-            (down, across),
-            share,
-            self._device,
-        )
-        here = middles(points, frame_px)
-        others = {}
-        for at, face in found.items():
-            moved = similarity(here, middles(face[2], frame_px))
-            if at != n and 0.5 < np.linalg.norm(moved[:, 0]) < 2:
-                others[at] = square(moved)
-        to_frame = scaled(corner, (across / size[1], down / size[0]))
-        return _Task(key, corner, across, down, size, to_frame, others, found, mask)
+        to_frame = scaled((x, y), (across / columns, down / rows))
+        return _Crop((x, y), across, down, (rows, columns), to_frame)
+
+    def _mask(self, face: Face, crop: _Crop) -> Tensor:
+        frame_px = np.array(self._size[::-1], np.float64)
+        box = np.asarray(face[1], np.float64) * np.tile(frame_px, 2)
+        box[:2] -= crop.corner
+        points = np.asarray(face[2], np.float64) * frame_px - crop.corner
+        size = crop.tall, crop.wide
+        return head(box.astype(np.float32), points.astype(np.float32), size, 1.0, self._device)
+
+    def _found(
+        self, n: int, key: int, frames: Mapping[int, vs.VideoFrame]
+    ) -> tuple[dict[int, Face], float]:
+        """The face in frame n and its neighbours, and how far the track's ends are, 0..1."""
+        found, share = {n: self._at(n)[key]}, 1.0
+        for way in (-1, 1):
+            inner = self._inner(n, key, way, frames, found)
+            share *= min(1.0, (inner + 1) / (REACH + 1))
+        return found, share
 
     def _inner(
         self,
@@ -275,94 +322,127 @@ class _Node:
         self, n: int, task: _Task, frames: Mapping[int, vs.VideoFrame]
     ) -> tuple[Tensor, bool]:
         """What is to be added to a crop's luma (1, 1, tall, wide), and whether the model strays."""
-        left, top = task.corner
-        own = self._luma(frames[n], left, top, task.wide, task.tall)
-        centre = resize(own, *task.size)
-        cuts, maps = self._cuts(task, frames)
-        seen = aligned(centre, cuts, maps)
-        made = merged(seen)
-        mask = resize(task.mask, *task.size)
-        added, share = self._modelled(n, task, frames, seen, made)
-        change = share * added
+        mine = self._told_of(n, task.id, frames)
+        assert mine is not None, "a task has a crop"
+        share = self._same(n, task.id, mine, frames)
+        change = min(self._strength / AT_TRUTH, 1.0) * mine.calmed
+        if share:
+            change = change + share * self._strength * self._modelled(n, mine, frames)
         if share < 1:
-            change = change + (1 - share) * raised(seen, made, mask, self._strength)
-        change = change + self._merging * grain_kept(centre, made, mask)
+            change = change + (1 - share) * self._detail(mine, task.id, frames)
         strays = self._model is not None and not share
-        return resize(change, task.tall, task.wide, "bicubic"), strays
+        return resize(change, task.crop.tall, task.crop.wide, "bicubic"), strays
 
-    @property
-    def _merging(self) -> float:
-        return min(self._strength / AT_TRUTH, 1.0)
+    def _told_of(self, n: int, key: int, frames: Mapping[int, vs.VideoFrame]) -> _Told | None:
+        return self._told.get(key, n, lambda: self._tell(n, key, frames))
 
-    def _modelled(
-        self,
-        n: int,
-        task: _Task,
-        frames: Mapping[int, vs.VideoFrame],
-        seen: Aligned,
-        made: Merged,
-    ) -> tuple[Tensor | float, float]:
-        """What the model adds, smoothed along the track, and how much of it is to be used, 0..1.
+    def _tell(self, n: int, key: int, frames: Mapping[int, vs.VideoFrame]) -> _Told | None:
+        """Merge a face over its window; None of one that is too small."""
+        found, _ = self._found(n, key, frames)
+        crop = self._crop(found[n])
+        if crop is None:
+            return None
+        frame_px = np.array(self._size[::-1], np.float64)
+        here = middles(found[n][2], frame_px)
+        others, cuts, maps = {}, [], []
+        reach = _REACH_OF_LARGE if crop.size[0] * crop.size[1] > _LARGE_PX else REACH
+        for at, face in sorted(found.items()):
+            moved = similarity(here, middles(face[2], frame_px))
+            there = self._crop(face)
+            if at == n or there is None or not 0.5 < np.linalg.norm(moved[:, 0]) < 2:
+                continue
+            if abs(at - n) > reach:
+                continue
+            others[at] = square(moved) @ crop.to_frame
+            cuts.append(self._centre(at, key, there, frames))
+            maps.append(np.linalg.inv(there.to_frame) @ others[at])
+        centre = self._centre(n, key, crop, frames)
+        seen = aligned(centre, _stacked(cuts, centre, "replicate"), self._tensor(maps))
+        made = merged(seen)
+        mask = resize(self._mask(found[n], crop), *crop.size)
+        return _Told(
+            crop,
+            found,
+            others,
+            Ties(seen.moved, seen.gain, made.weights),
+            calmed(made, centre) + grain_kept(centre, made, mask),
+            raised(seen, made, mask, self._strength),
+        )
+
+    def _centre(self, n: int, key: int, crop: _Crop, frames: Mapping[int, vs.VideoFrame]) -> Tensor:
+        """A face's luma as it is worked on."""
+
+        def make() -> Tensor:
+            own = self._read.luma(frames[n], *crop.corner, crop.wide, crop.tall)
+            return resize(own, *crop.size)
+
+        return self._centres.get(key, n, make)
+
+    def _detail(self, mine: _Told, key: int, frames: Mapping[int, vs.VideoFrame]) -> Tensor:
+        """The raised detail, smoothed along the track."""
+        used, others, maps = [], [], []
+        for number, (at, to_frame) in enumerate(mine.others.items()):
+            told = self._told_of(at, key, frames)
+            if told is not None:
+                used.append(number)
+                others.append(told.raised)
+                maps.append(np.linalg.inv(told.crop.to_frame) @ to_frame)
+        pictures = _stacked(others, mine.raised, "constant")
+        return smoothed(mine.raised, pictures, self._tensor(maps), mine.ties.of(used))
+
+    def _same(self, n: int, key: int, mine: _Told, frames: Mapping[int, vs.VideoFrame]) -> float:
+        """How much of the model is to be used, 0..1.
 
         It fades towards frames in which the model strays, so that the face does not jump.
         """
         if self._model is None:
-            return 0.0, 0.0
-        told = {at: self._restored_at(at, face, frames[at]) for at, face in task.faces.items()}
-        strays = [abs(at - n) for at, one in told.items() if not one.same]
-        share = min(strays, default=REACH + 1) / (REACH + 1)
-        if not share:
-            return 0.0, 0.0
-        order = [n, *task.others]
-        maps = [
-            np.linalg.inv(upright_to_frame(task.faces[at], self._size))
-            @ task.others.get(at, np.eye(3))
-            @ task.to_frame
-            for at in order
+            return 0.0
+        strays = [
+            abs(at - n)
+            for at in mine.faces
+            if not self._restored_at(at, mine.faces[at], frames).same
         ]
-        added = warp(
-            torch.cat([told[at].added for at in order]),
-            self._tensor(maps),
-            task.size,
-            torch.cat([torch.zeros_like(seen.moved[:1]), seen.moved])
-            if len(seen.moved)
-            else torch.zeros(1, 2, *task.size, device=self._device),
-        )
-        one = torch.ones_like(seen.centre)
-        weights = torch.cat([one, made.weights]) if len(made.weights) else one
-        same = torch.tensor([float(told[at].same) for at in order], device=self._device)
-        weights = weights * same[:, None, None, None]
-        gain = torch.cat([one, seen.gain]) if len(seen.gain) else one
-        smooth = (weights * gain * added).sum(0, keepdim=True) / weights.sum(0, keepdim=True)
-        return self._strength * smooth + self._merging * calmed(made, seen.centre), share
+        return min(strays, default=REACH + 1) / (REACH + 1)
 
-    def _restored_at(self, at: int, face: Face, frame: vs.VideoFrame) -> Restored:
+    def _modelled(self, n: int, mine: _Told, frames: Mapping[int, vs.VideoFrame]) -> Tensor:
+        """What the model adds, smoothed along the track over the frames that are the same face."""
+
+        def of(at: int, to_frame: Matrix) -> tuple[Restored, Matrix]:
+            face = mine.faces[at]
+            upright = np.linalg.inv(upright_to_frame(face, self._size))
+            return self._restored_at(at, face, frames), upright @ to_frame
+
+        own, to_own = of(n, mine.crop.to_frame)
+        centre = warp(own.added, self._tensor([to_own]), mine.crop.size)
+        used, others, maps = [], [], []
+        for number, (at, to_frame) in enumerate(mine.others.items()):
+            one, to_its = of(at, to_frame)
+            if one.same:
+                used.append(number)
+                others.append(one.added)
+                maps.append(to_its)
+        pictures = _stacked(others, centre, "constant")
+        return smoothed(centre, pictures, self._tensor(maps), mine.ties.of(used))
+
+    def _restored_at(self, at: int, face: Face, frames: Mapping[int, vs.VideoFrame]) -> Restored:
         """What the model makes of a face, from the cache or anew."""
-        assert self._model is not None
-        key = (face[0], at)
-        found = self._restored.get(key)
-        if found is None:
-            crop, scale = self._upright(face, frame)
+
+        def make() -> Restored:
+            assert self._model is not None
+            crop, scale = self._upright(face, frames[at])
             lines = min(_SOURCE_LINES, self._size[0])
             source_px = round(MODEL_PX * scale * lines / self._size[0])
-            found = self._model.restored(crop, self._luma_of, source_px)
-            self._restored[key] = found
-            while len(self._restored) > MOST * (2 * REACH + 2):
-                self._restored.popitem(last=False)
-        return found
+            return self._model.restored(crop, self._read.luma_of, source_px)
 
-    @property
-    def _luma_of(self) -> Tensor:
-        red, blue = LUMA_WEIGHTS.get(self._signal.matrix, LUMA_WEIGHTS[1])
-        return torch.tensor([red, 1 - red - blue, blue], device=self._device)
+        return self._restored.get(face[0], at, make)
 
     def _upright(self, face: Face, frame: vs.VideoFrame) -> tuple[Tensor, float]:
         """A face as models take it, R'G'B' (1, 3, 512, 512), and frame pixels to one of its own."""
         to_frame = upright_to_frame(face, self._size)
         scale = float(np.linalg.norm(to_frame[:2, 0]))
         across, down = bounds(to_frame, (MODEL_PX, MODEL_PX))
-        left, top, wide, tall = inside(across, down, self._size, self._grid)
-        picture = self._rgb(frame, left, top, wide, tall)
+        left, top, wide, tall = inside(across, down, self._size, self._read.grid)
+        picture = self._read.rgb(frame, left, top, wide, tall)
         reduced = max(1.0, scale)
         size = (max(1, round(tall / reduced)), max(1, round(wide / reduced)))
         small = resize(picture, *size)
@@ -370,78 +450,24 @@ class _Node:
         crop = warp(small, self._tensor([to_cut @ to_frame]), (MODEL_PX, MODEL_PX))
         return crop.clamp(0, 1), scale
 
-    def _cuts(self, task: _Task, frames: Mapping[int, vs.VideoFrame]) -> tuple[Tensor, Tensor]:
-        """The neighbours' luma about the face (K, 1, h, w), and the maps (K, 2, 3) into it."""
-        scale = (task.wide / task.size[1], task.tall / task.size[0])
-        maps = {at: moved @ task.to_frame for at, moved in task.others.items()}
-        places = {}
-        for at, to_other in maps.items():
-            across, down = bounds(to_other, task.size[::-1])
-            places[at] = inside(across, down, self._size, (1, 1))
-        if not places:
-            return (
-                torch.zeros(0, 1, *task.size, device=self._device),
-                torch.zeros(0, 2, 3, device=self._device),
-            )
-        # One size for all, so that they are worked on together.
-        wide, columns = filled(max(p[2] for p in places.values()), scale[0], self._size[1])
-        tall, rows = filled(max(p[3] for p in places.values()), scale[1], self._size[0])
-        small = (rows, columns)
-        cuts, into = [], []
-        for at, (left, top, _, _) in places.items():
-            left, top = min(left, self._size[1] - wide), min(top, self._size[0] - tall)
-            cuts.append(self._luma(frames[at], left, top, wide, tall))
-            to_cut = np.linalg.inv(scaled((left, top), (wide / small[1], tall / small[0])))
-            into.append(to_cut @ maps[at])
-        return resize(torch.cat(cuts), *small), self._tensor(into)
-
-    def _luma(self, frame: vs.VideoFrame, left: int, top: int, wide: int, tall: int) -> Tensor:
-        return to_unit([self._plane(frame, 0, left, top, wide, tall)], self._signal)[0]
-
-    def _rgb(self, frame: vs.VideoFrame, left: int, top: int, wide: int, tall: int) -> Tensor:
-        luma = self._plane(frame, 0, left, top, wide, tall)
-        if self._signal.family == "GRAY":
-            return to_unit([luma], self._signal)[0].expand(-1, 3, -1, -1)
-        across, down = self._grid
-        chroma = [
-            self._plane(frame, n, left // across, top // down, wide // across, tall // down)
-            for n in (1, 2)
-        ]
-        planes = to_unit([luma, *chroma], self._signal)
-        large = chroma_up(torch.cat(planes[1:], 1), self._signal, (tall, wide))
-        matrix = self._signal.matrix if self._signal.matrix in LUMA_WEIGHTS else 1
-        return yuv_to_rgb(torch.cat([planes[0], large], 1), matrix)
-
-    @property
-    def _grid(self) -> tuple[int, int]:
-        """Luma samples, across and down, to one of chroma."""
-        across, down = self._signal.subsampling
-        return 1 << across, 1 << down
-
-    def _plane(
-        self, frame: vs.VideoFrame, n: int, left: int, top: int, wide: int, tall: int
-    ) -> Tensor:
-        part = np.asarray(frame[n])[top : top + tall, left : left + wide]
-        return torch.from_numpy(part.astype(np.int32))[None, None].to(self._device)
-
     def _tensor(self, maps: Sequence[Matrix]) -> Tensor:
-        rows = np.stack([one[:2] for one in maps]).astype(np.float32)
+        rows = np.array([one[:2] for one in maps], np.float32).reshape(-1, 2, 3)
         return torch.from_numpy(rows).to(self._device)
 
     def _write(
         self, plane: NDArray[np.integer], tasks: Sequence[_Task], changes: Sequence[Tensor]
     ) -> None:
         """Add the changes to a frame's luma; where faces overlap, both at once."""
-        places = [task.corner for task in tasks]
+        places = [task.crop.corner for task in tasks]
         codes = []
         for task, change, (left, top) in zip(tasks, changes, places, strict=True):
             total = torch.zeros_like(change)
             for other, (other_left, other_top) in zip(changes, places, strict=True):
                 add_shifted(total, other, other_left - left, other_top - top)
-            own = plane[top : top + task.tall, left : left + task.wide].astype(np.int32)
+            own = _part(plane, task.crop).astype(np.int32)
             codes.append(self._coded(own, total, left, top))
-        for task, coded, (left, top) in zip(tasks, codes, places, strict=True):
-            plane[top : top + task.tall, left : left + task.wide] = coded
+        for task, coded in zip(tasks, codes, strict=True):
+            _part(plane, task.crop)[:] = coded
 
     def _coded(
         self, own: NDArray[np.int32], change: Tensor, left: int, top: int
@@ -450,8 +476,26 @@ class _Node:
         tall, wide = own.shape
         # The dither's pattern lies still while the face moves through it.
         dither = ordered(tall, wide, 0, self._device, top, left)
-        moved = torch.round(change / self._code + dither).to(torch.int32)[0, 0].cpu().numpy()
-        return np.asarray(np.clip(own + moved, 0, (1 << self._signal.bits) - 1), np.int32)
+        moved = torch.round(change / self._read.code + dither).to(torch.int32)[0, 0].cpu().numpy()
+        return np.asarray(np.clip(own + moved, 0, (1 << self._read.signal.bits) - 1), np.int32)
+
+
+def _part(plane: NDArray[np.integer], crop: _Crop) -> NDArray[np.integer]:
+    left, top = crop.corner
+    return plane[top : top + crop.tall, left : left + crop.wide]
+
+
+def _stacked(pictures: Sequence[Tensor], like: Tensor, beyond: str) -> Tensor:
+    """Pictures (1, 1, h, w) of nearly one size as (K, 1, H, W); `beyond` as torch's pad has it."""
+    if not pictures:
+        return like[:0]
+    tall, wide = (max(one.shape[axis] for one in pictures) for axis in (-2, -1))
+    return torch.cat(
+        [
+            functional.pad(one, (0, wide - one.shape[-1], 0, tall - one.shape[-2]), beyond)
+            for one in pictures
+        ]
+    )
 
 
 def _signal(clip: vs.VideoNode) -> Signal:
