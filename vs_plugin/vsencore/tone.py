@@ -37,7 +37,8 @@ _FADE_FRAMES = 8
 _END = 0.75
 _BRIGHT = 0.65
 
-_ROWS = 180
+# Of 1080 lines every eighth, and of their chroma every fourth; torch works so few cells at once.
+_ROWS = 135
 _RADIUS = 3
 # What is detail in a window of some brightness, and what an edge: the spread halfway between.
 _DETAIL, _OF_MEAN = 0.01, 0.08
