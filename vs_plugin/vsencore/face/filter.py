@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -169,19 +168,20 @@ class _Told:
 
 
 class _Kept[Made]:
-    """What was made last, by track and frame."""
+    """What was made of faces, by track and frame."""
 
-    def __init__(self, most: int) -> None:
-        self._made: OrderedDict[tuple[int, int], Made] = OrderedDict()
-        self._most = most
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, int], Made] = {}
 
     def get(self, key: int, n: int, make: Callable[[], Made]) -> Made:
         """What there is, or else is made now."""
         if (key, n) not in self._made:
             self._made[key, n] = make()
-            while len(self._made) > self._most:
-                self._made.popitem(last=False)
         return self._made[key, n]
+
+    def keep(self, frames: range) -> None:
+        """Forget all but what belongs to some frames."""
+        self._made = {at: made for at, made in self._made.items() if at[1] in frames}
 
 
 class _Node:
@@ -201,11 +201,11 @@ class _Node:
         rate = clip.fps or tracks.rate
         self._step = tracks.rate / Fraction(rate)
         self._read = Reader(_signal(clip), chosen.device)
-        # All that a frame asks for, and the next frames that are asked for out of turn.
-        many = MOST * (2 * WINDOW + 1 + vs.core.num_threads)
-        self._centres: _Kept[Tensor] = _Kept(many)
-        self._told: _Kept[_Told | None] = _Kept(many)
-        self._restored: _Kept[Restored] = _Kept(many)
+        self._centres: _Kept[Tensor] = _Kept()
+        self._told: _Kept[_Told | None] = _Kept()
+        self._restored: _Kept[Restored] = _Kept()
+        # Frames that are worked on side by side are asked for out of turn.
+        self._near = WINDOW + vs.core.num_threads
         self._lock = threading.Lock()
         around = [_shifted(clip, by) for by in range(-WINDOW, WINDOW + 1)]
         worked = clip.std.ModifyFrame(around, self._work)
@@ -232,6 +232,8 @@ class _Node:
                 if strays:
                     strayed.append(task.id)
             self._write(np.asarray(out[0]), tasks, changes)
+            for kept in (self._centres, self._told, self._restored):
+                kept.keep(range(n - self._near, n + self._near + 1))
         if strayed:
             out.props[FALLBACK] = strayed
         return out
