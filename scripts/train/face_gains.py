@@ -1,4 +1,4 @@
-"""Measures by how much the bands of a remastered, merged face are too weak: `_WEAKER` of `faces`.
+"""Measures how much too weak the bands of a remastered, merged face are: `_WEAKER` of `faces`.
 
     sh scripts/run python scripts/train/degrade.py --out FILMS --films 40 --seed 770000
     sh scripts/run python scripts/train/face_gains.py FILMS [--workers 2]
@@ -8,7 +8,8 @@ truth some places are cut as the filter `faces` cuts a face, at a size between t
 and one and a half of it, and merged over the filter's own window by its own code; in place of the
 points of a face's track stands a similarity found between the pictures, a little wrong, as points
 are. For each band is printed the factor that brings what was merged nearest to the truth (least
-squares), by how much of the band is sure, and the share of the energy in each of these columns.
+squares; 1 and `_WEAKER`), by how much of the band is sure, and the share of the energy in each of
+these columns.
 """
 
 import argparse
@@ -64,6 +65,8 @@ def main() -> int:
         for number, (sums, count) in enumerate(pool.imap_unordered(measured, folders), 1):
             total, places = total + sums, places + count
             print(f"{number}/{len(folders)} films, {places} places", file=sys.stderr, flush=True)
+    if not places:
+        raise SystemExit("no place of these films could be followed; make more films")
     print(f"{'band':<6}{'all':>6}  sure, in eighths: factor (share of the energy)")
     for number, band in enumerate(np.asarray(total)):
         both, own = band.T

@@ -1,6 +1,7 @@
 """The filter: what it changes, what it leaves to the bit, and whom it asks."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from drawn_clips import clip_of, places, samples, texture
 from safetensors.torch import save_file
 from spandrel.architectures.Compact import Compact
 
+from vsencore.engine.device import place
 from vsencore.face import filter as faces_filter
 from vsencore.face.detail import AT_TRUTH
-from vsencore.face.filter import FALLBACK, MOST, REACH, faces
+from vsencore.face.filter import FALLBACK, MOST, REACH, _Kept, _Node, faces
 from vsencore.face.model import _Gfpgan
 from vsencore.face.tracks import Track, Tracks
 
@@ -197,10 +199,51 @@ def test_a_crowd_is_bounded_and_the_largest_are_worked_on(monkeypatch):
     assert 0 < len(asked) <= MOST * (2 * REACH + 1)
 
 
-def test_what_a_crowd_leaves_out_fades_before_it_is_left_out():
+def test_of_a_crowd_of_equals_nobody_is_chosen():
     source = clip(noise=4)
     crowd = [track(n) for n in range(MOST + 1)]
     assert same(faces(source, tracks=tracks(*crowd), device="cpu"), source, 6)
+
+
+def test_a_face_that_comes_into_a_crowd_does_not_switch_the_others_off_at_once():
+    crowd = [track(n) for n in range(MOST)]
+    late = track(MOST, first=8, length=LENGTH - 8)
+    node = _Node(clip(), 0.5, tracks(*crowd, late), None, place("cpu", []))
+    shares = [node._of_crowd(n, 0) for n in range(LENGTH)]
+    assert shares[0] == 1
+    assert shares[-1] < 0.5
+    assert all(0 <= a - b < 0.16 for a, b in pairwise(shares))
+
+
+def test_what_is_forgotten_is_made_again_the_same():
+    source = clip(noise=4)
+    kept, short = (faces(source, tracks=tracks(), device="cpu") for _ in range(2))
+    wanted = [samples(kept, n) for n in range(LENGTH)]
+    for n in (6, 11, 0, 5, 11):  # beyond what is near: with no frames asked for ahead all is new
+        assert np.array_equal(samples(short, n), wanted[n])
+
+
+def test_only_what_is_near_is_kept():
+    kept = _Kept()
+    for n in range(9):
+        assert kept.get(1, n, lambda n=n: n) == n
+    kept.keep(range(3, 6))
+    assert [kept.get(1, n, lambda: None) for n in range(9)] == [None] * 3 + [3, 4, 5] + [None] * 3
+
+
+def test_a_large_face_is_merged_from_fewer_frames(monkeypatch):
+    asked = []
+    real = faces_filter.aligned
+    monkeypatch.setattr(
+        faces_filter,
+        "aligned",
+        lambda own, cuts, maps: (asked.append(len(cuts)), real(own, cuts, maps))[1],
+    )
+    for largest in (256**2, 16):
+        monkeypatch.setattr(faces_filter, "_LARGE_PX", largest)
+        faces(clip(), tracks=tracks(), device="cpu").get_frame(6)
+        assert max(asked) == (2 * REACH if largest > 16 else 4)
+        asked.clear()
 
 
 @pytest.mark.parametrize("format", [vs.YUV444P10, vs.YUV420P16, vs.GRAY8])

@@ -39,7 +39,7 @@ _BRIGHT = 0.65
 
 # Of 1080 lines every eighth, and of their chroma every fourth; torch works so few cells at once.
 _ROWS = 135
-_RADIUS = 3
+_RADIUS = 2
 # What is detail in a window of some brightness, and what an edge: the spread halfway between.
 _DETAIL, _OF_MEAN = 0.01, 0.08
 # Cb and Cr to the strongest primary above luma: the largest that any matrix has.
@@ -50,11 +50,11 @@ _DARK = (0.02, 0.35)
 _TENTH = 0.1
 _LEAST_NOISE = (0.25 / 219) ** 2
 # Up to so many times its variance a window is flat, and from so many on it is not.
-_FLAT, _STRUCTURE = 1.8, 5.0
+_FLAT, _STRUCTURE = 1.6, 3.3
 # Of the room between the strongest primary and white a factor may take so much.
 _OF_ROOM, _LEAST = 0.8, 0.05
 # What is restrained is made a little less than it was: the grid's own blur lets some through.
-_RESTRAINT = 1.4
+_RESTRAINT = 1.3
 
 
 @dataclass(frozen=True)

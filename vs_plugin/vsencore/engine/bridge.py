@@ -27,6 +27,7 @@ from .chain import Chain, Pictures
 from .colour import Signal, siting
 from .device import Place, place
 from .stage import AnyStage, Beside, Colour, Finish, Stage, check_stage, growth
+from .threads import one_thread
 
 __all__ = ["chain", "finish", "scenes"]
 
@@ -148,7 +149,7 @@ def finish(
 
     def work(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         template, frame, *seen = f
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread(place_on):
             luma, chroma = _unit(frame, signal, transfers)
             beside = Beside(n, chroma_shift=siting(signal, None))
             if shown is not None:

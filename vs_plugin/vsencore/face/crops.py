@@ -15,7 +15,6 @@ from .tracks import Face, Numbers
 __all__ = [
     "Matrix",
     "bounds",
-    "filled",
     "inside",
     "middles",
     "scaled",
@@ -26,7 +25,7 @@ __all__ = [
 
 Matrix = NDArray[np.float64]
 
-# More than a crop itself needs of a neighbour, for the flow; and what sizes are multiples of.
+# More than a model's crop itself needs of a frame; and what sizes are multiples of.
 _ROOM_PX = 6
 _GRID_PX = 16
 
@@ -46,12 +45,12 @@ def whole(first: float, last: float, reduced: float, length: int) -> tuple[int, 
     """A part of a frame's length that holds these bounds: where it begins, how long it is, and how
     long once reduced.
     """
-    span, size = filled(last - first, reduced, length)
+    span, size = _filled(last - first, reduced, length)
     begin = round((first + last - span) / 2)
     return min(max(begin, 0), length - span), span, size
 
 
-def filled(wanted: float, reduced: float, length: int) -> tuple[int, int]:
+def _filled(wanted: float, reduced: float, length: int) -> tuple[int, int]:
     """At least the wanted pixels, as far as there are so many, and how many they become.
 
     Those are a multiple of 16: they are halved four times, and tables are kept for each size.

@@ -29,6 +29,7 @@ from ..engine.colour import Signal
 from ..engine.device import Place, place
 from ..engine.dither import ordered
 from ..engine.scaling import resize
+from ..engine.threads import one_thread
 from ..zoo import ZooError
 from .align import similarity, warp
 from .blend import add_shifted, grain_kept, head, shares
@@ -46,13 +47,14 @@ FALLBACK = "EncoreFaceFallback"
 
 
 REACH = 3
-"""Frames on each side that a face is merged from, and over which what is made of it is smoothed."""
+"""Frames on each side that a face is merged from, and over which what is made of it is smoothed; of
+a large face fewer."""
 
 WINDOW = 2 * REACH
 """Frames on each side that a frame is made from."""
 
 MOST = 8
-"""Faces of a frame that are worked on: the largest."""
+"""Faces of a frame that are worked on, the largest; a few more where others come and go."""
 
 # Faces are worked on at this many lines of the frame, or fewer: SD has no more to tell.
 _LINES = 720
@@ -83,11 +85,11 @@ def faces(
 ) -> vs.VideoNode:
     """Make the faces of a finished clip clearer, and keep them who they are.
 
-    "detail" invents nothing: a face's own pixels over seven frames, aligned, lit alike and averaged
-    where they agree, and what stands above the noise raised, steadily along the track. A model that
-    restores faces (a name that `encore models list` shows so, or a file) adds what it makes of the
-    face, less its low band, smoothed along the track, and only in frames where it is still the same
-    face; elsewhere there is "detail".
+    "detail" invents nothing: a face's own pixels over seven frames (of a large face five), aligned,
+    lit alike and averaged where they agree, and what stands above the noise raised, steadily along
+    the track. A model that restores faces (a name that `encore models list` shows so, or a file)
+    adds what it makes of the face, less its low band, smoothed along the track, and only in frames
+    where it is still the same face; elsewhere there is "detail".
 
     Args:
         clip: Constant; YUV or Gray of 8 to 16 bit integers; whole frames, at their final size.
@@ -113,6 +115,8 @@ def faces(
     check_choice("faces", "identity", identity, ("strict", "normal", "off"))
     if not isinstance(method, str) or not method:
         raise vs.Error('faces: method must be "detail", or the name or file of a model')
+    if not isinstance(tracks, Tracks | str | Path):
+        raise vs.Error("faces: tracks must be a file that `encore scan --faces` wrote, or Tracks")
     clip = _formatted(clip, format)
     if not strength:
         return clip
@@ -222,7 +226,7 @@ class _Node:
         frames = dict(zip(range(n - WINDOW, n + WINDOW + 1), f, strict=True))
         out = frames[n].copy()
         strayed = []
-        with self._lock, torch.inference_mode():
+        with self._lock, torch.inference_mode(), one_thread(self._device):
             tasks = self._tasks(n, frames)
             masks = shares([task.mask for task in tasks], [task.crop.corner for task in tasks])
             changes = []
@@ -240,20 +244,34 @@ class _Node:
 
     def _tasks(self, n: int, frames: Mapping[int, vs.VideoFrame]) -> list[_Task]:
         """The faces of a frame that are worked on, the largest first."""
-        areas = {key: float(np.prod(np.asarray(face[1][2:]))) for key, face in self._at(n).items()}
-        largest = sorted(areas, key=lambda key: (-areas[key], key))
-        left_out = areas[largest[MOST]] if len(largest) > MOST else 0.0
+        faces = self._at(n)
         tasks = []
-        for key in largest[:MOST]:
-            share = 1.0
-            if left_out:
-                share = min(1.0, (areas[key] / left_out - 1) / _CLEARLY)
+        for key in sorted(faces, key=lambda key: (-_area(faces[key]), key)):
+            share = self._of_crowd(n, key)
             if share > _UNFELT:
-                share *= self._found(n, key, frames)[1] * self._at(n)[key][3]
-            crop = self._crop(self._at(n)[key]) if share > _UNFELT else None
+                share *= self._found(n, key, frames)[1] * faces[key][3]
+            crop = self._crop(faces[key]) if share > _UNFELT else None
             if crop is not None:
-                tasks.append(_Task(key, crop, share * self._mask(self._at(n)[key], crop)))
+                tasks.append(_Task(key, crop, share * self._mask(faces[key], crop)))
         return tasks
+
+    def _of_crowd(self, n: int, key: int) -> float:
+        """How much of a face is worked on, 0..1, where there are more than can be.
+
+        It is the mean of the frames about this one, so that no face is dropped at once where
+        another comes.
+        """
+        shares = []
+        for at in range(n - WINDOW, n + WINDOW + 1):
+            faces = self._at(at)
+            if key not in faces:
+                continue
+            share = 1.0
+            if len(faces) > MOST:
+                areas = sorted((_area(face) for face in faces.values()), reverse=True)
+                share = (_area(faces[key]) / areas[MOST] - 1) / _CLEARLY
+            shares.append(min(max(share, 0.0), 1.0))
+        return sum(shares) / len(shares)
 
     def _crop(self, face: Face) -> _Crop | None:
         """Where a face is worked on; None of one that is too small."""
@@ -382,15 +400,14 @@ class _Node:
 
     def _detail(self, mine: _Told, key: int, frames: Mapping[int, vs.VideoFrame]) -> Tensor:
         """The raised detail, smoothed along the track."""
-        used, others, maps = [], [], []
-        for number, (at, to_frame) in enumerate(mine.others.items()):
+        others, maps = [], []
+        for at, to_frame in mine.others.items():
             told = self._told_of(at, key, frames)
-            if told is not None:
-                used.append(number)
-                others.append(told.raised)
-                maps.append(np.linalg.inv(told.crop.to_frame) @ to_frame)
+            assert told is not None, "what was merged has a crop"
+            others.append(told.raised)
+            maps.append(np.linalg.inv(told.crop.to_frame) @ to_frame)
         pictures = _stacked(others, mine.raised, "constant")
-        return smoothed(mine.raised, pictures, self._tensor(maps), mine.ties.of(used))
+        return smoothed(mine.raised, pictures, self._tensor(maps), mine.ties)
 
     def _same(self, n: int, key: int, mine: _Told, frames: Mapping[int, vs.VideoFrame]) -> float:
         """How much of the model is to be used, 0..1.
@@ -480,6 +497,10 @@ class _Node:
         dither = ordered(tall, wide, 0, self._device, top, left)
         moved = torch.round(change / self._read.code + dither).to(torch.int32)[0, 0].cpu().numpy()
         return np.asarray(np.clip(own + moved, 0, (1 << self._read.signal.bits) - 1), np.int32)
+
+
+def _area(face: Face) -> float:
+    return float(np.prod(np.asarray(face[1][2:])))
 
 
 def _part(plane: NDArray[np.integer], crop: _Crop) -> NDArray[np.integer]:
