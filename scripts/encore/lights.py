@@ -22,6 +22,7 @@ from encore.glances import Glance, Tracks, glances, tracks
 from encore.hues import hex_of, hue_of, name_of
 from encore.light_events import Kind, Span
 from encore.progress import Reporter, clock
+from vsencore.engine.threads import one_thread
 
 __all__ = ["Event", "LightState", "Timeline", "Track", "of_clip", "summary", "timeline"]
 
@@ -135,13 +136,8 @@ def of_clip(
     """
     looked = glances(clip[first:last], picture, reporter)
     start_s = picture.start_s + float(first / picture.rate)
-    threads = torch.get_num_threads()
-    # What is calculated for a frame is too little to be shared: more threads only wait.
-    torch.set_num_threads(1)
-    try:
+    with one_thread(torch.device("cpu")):
         found = timeline(looked, picture.rate, start_s=start_s)
-    finally:
-        torch.set_num_threads(threads)
     if found.frames == len(clip):
         return found
     return found.model_copy(update={"first": first, "whole": len(clip)})

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -211,12 +212,14 @@ class _Node:
         # Frames that are worked on side by side are asked for out of turn.
         self._near = WINDOW + vs.core.num_threads
         self._lock = threading.Lock()
+        # A frame's faces are asked for by all frames about it.
+        self._at = lru_cache(maxsize=4 * self._near)(self._faces_at)
         around = [_shifted(clip, by) for by in range(-WINDOW, WINDOW + 1)]
         worked = clip.std.ModifyFrame(around, self._work)
         # Neighbours are asked for only where there is a face.
         self.clip = clip.std.FrameEval(lambda n: worked if self._at(n) else clip)
 
-    def _at(self, n: int) -> dict[int, Face]:
+    def _faces_at(self, n: int) -> Mapping[int, Face]:
         """The faces in the clip's frame n, by the id of their track."""
         if not 0 <= n < self._length:
             return {}
@@ -367,11 +370,11 @@ class _Node:
         others, cuts, maps = {}, [], []
         reach = _REACH_OF_LARGE if crop.size[0] * crop.size[1] > _LARGE_PX else REACH
         for at, face in sorted(found.items()):
+            if not 0 < abs(at - n) <= reach:
+                continue
             moved = similarity(here, middles(face[2], frame_px))
             there = self._crop(face)
-            if at == n or there is None or not 0.5 < np.linalg.norm(moved[:, 0]) < 2:
-                continue
-            if abs(at - n) > reach:
+            if there is None or not 0.5 < np.linalg.norm(moved[:, 0]) < 2:
                 continue
             others[at] = square(moved) @ crop.to_frame
             cuts.append(self._centre(at, key, there, frames))
